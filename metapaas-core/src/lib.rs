@@ -5,6 +5,7 @@ extern crate self as metapaas_core;
 pub mod descriptor;
 pub mod field_type;
 pub mod paas_type;
+pub mod provider;
 pub mod role;
 pub mod secret;
 
