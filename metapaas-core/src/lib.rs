@@ -4,10 +4,13 @@ extern crate self as metapaas_core;
 
 pub mod descriptor;
 pub mod field_type;
+pub mod migration;
 pub mod paas_type;
+pub mod plan;
 pub mod provider;
 pub mod role;
 pub mod secret;
+pub mod store;
 
 #[doc(hidden)]
 #[path = "private.rs"]

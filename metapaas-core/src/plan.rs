@@ -1,0 +1,131 @@
+//! What a plugin's plan function gets and answers: [`Desired`] in, [`NodeSpec`]s out.
+//!
+//! A plan function is pure and synchronous: same input, same answer. That gives dry runs and audits for free.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::descriptor::{Spec, TypeDescriptor};
+use crate::field_type::FieldError;
+use crate::paas_type::PaasType;
+
+/// An instance as its tenant wants it, with all its children.
+#[derive(Clone, Debug)]
+pub struct Desired<T> {
+    /// What the framework keeps of it.
+    pub meta: DesiredMeta,
+    /// The struct.
+    pub spec: T,
+    tree: Arc<DesiredTree>,
+}
+
+/// A child or grandchild as its tenant wants it.
+#[derive(Clone, Debug)]
+pub struct Child<C> {
+    /// What the framework keeps of it.
+    pub meta: DesiredMeta,
+    /// The struct.
+    pub spec: C,
+}
+
+/// What the framework keeps of every row, as far as plans may depend on it.
+#[derive(Clone, Debug)]
+pub struct DesiredMeta {
+    /// The row's id.
+    pub id: Uuid,
+    /// The row above it; for an instance, the instance itself.
+    pub parent_id: Uuid,
+    /// The project it belongs to.
+    pub project_id: Uuid,
+    /// What paths name it by.
+    pub key: String,
+    /// The version chosen for the instance; empty for children.
+    pub version: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// An instance and all rows below it, untyped.
+#[derive(Clone, Debug)]
+pub struct DesiredTree {
+    /// The instance.
+    pub instance: DesiredRow,
+    /// Its children and grandchildren by type, each in the order they were made.
+    pub children: Vec<(&'static TypeDescriptor, Vec<DesiredRow>)>,
+}
+
+/// One row, untyped. The spec holds secrets in the open.
+#[derive(Clone, Debug)]
+pub struct DesiredRow {
+    /// What the framework keeps of it.
+    pub meta: DesiredMeta,
+    /// Its fields.
+    pub spec: Spec,
+}
+
+impl<T: PaasType> Desired<T> {
+    /// Reads the instance of a tree.
+    ///
+    /// # Errors
+    /// When a stored field is not of its kind.
+    pub fn new(tree: Arc<DesiredTree>) -> Result<Self, PlanError> {
+        let spec = T::from_spec(&tree.instance.spec).map_err(PlanError::Field)?;
+        Ok(Self { meta: tree.instance.meta.clone(), spec, tree })
+    }
+
+    /// All rows of type `C` below the instance, in the order they were made.
+    ///
+    /// # Errors
+    /// When a stored field is not of its kind.
+    pub fn children<C: PaasType>(&self) -> Result<Vec<Child<C>>, PlanError> {
+        let of_type = |ty: &TypeDescriptor| ty.plural == C::DESCRIPTOR.plural && ty.slug == C::DESCRIPTOR.slug;
+        let rows = self.tree.children.iter().find(|(ty, _)| of_type(ty)).map(|(_, rows)| rows.as_slice());
+        rows.unwrap_or_default()
+            .iter()
+            .map(|row| {
+                let spec = C::from_spec(&row.spec).map_err(PlanError::Field)?;
+                Ok(Child { meta: row.meta.clone(), spec })
+            })
+            .collect()
+    }
+}
+
+/// A node that an instance should have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeSpec {
+    /// Its place in the instance, e.g. `web-0`: a node in the same place takes the old one's.
+    pub place: String,
+    /// The port of its main service.
+    pub port: u16,
+    /// What the driver gets; its form is the plugin's own.
+    pub config: Value,
+    /// What the provider gets, e.g. limits.
+    pub resources: BTreeMap<String, Value>,
+}
+
+impl NodeSpec {
+    /// `count` like nodes in the places `<group>-0`, `<group>-1` ...
+    pub fn replicas(count: u32, group: &str, port: u16, config: &Value) -> Vec<Self> {
+        (0..count).map(|index| Self::new(format!("{group}-{index}"), port, config.clone())).collect()
+    }
+
+    /// One node.
+    pub fn new(place: impl Into<String>, port: u16, config: Value) -> Self {
+        Self { place: place.into(), port, config, resources: BTreeMap::new() }
+    }
+}
+
+/// Why no plan could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A stored field is not of its kind.
+    #[error("read the desired state")]
+    Field(#[source] FieldError),
+    /// The plugin cannot serve this spec, for a reason that only a new spec can mend.
+    #[error("{0}")]
+    Unsatisfiable(String),
+}

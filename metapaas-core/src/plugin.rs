@@ -1,0 +1,107 @@
+//! [`Plugin`]: the table of contents of a plugin. A distribution is a list of `fn() -> Plugin`.
+
+use std::sync::Arc;
+
+use metapaas_agent::driver::Driver;
+use metapaas_agent::engine::Engine;
+
+use crate::descriptor::TypeDescriptor;
+use crate::migration::Migrations;
+use crate::paas_type::PaasType;
+use crate::plan::{Desired, DesiredTree, NodeSpec, PlanError};
+
+/// All that a plugin adds to a control plane.
+pub struct Plugin {
+    /// Its name; crate feature and migration history go by it.
+    pub name: &'static str,
+    /// Its version, as `env!("CARGO_PKG_VERSION")`.
+    pub version: &'static str,
+    /// The types, parents before children.
+    pub types: Vec<&'static TypeDescriptor>,
+    /// Its schema changes, oldest first.
+    pub migrations: Migrations,
+    /// Plan function by slug.
+    pub plans: Vec<(&'static str, PlanFn)>,
+    /// Driver by slug.
+    pub drivers: Vec<(&'static str, fn() -> Box<dyn Driver>)>,
+    /// Service programs that the agent binary brings, by name.
+    pub engines: Vec<(&'static str, Engine)>,
+    /// Actions by type.
+    pub actions: Vec<(&'static TypeDescriptor, &'static str)>,
+    /// Versions that instances may choose, newest first, by slug.
+    pub versions: Vec<(&'static str, &'static [&'static str])>,
+}
+
+/// A plan function with its types taken off.
+pub type PlanFn = Arc<dyn Fn(Arc<DesiredTree>) -> Result<Vec<NodeSpec>, PlanError> + Send + Sync>;
+
+impl Plugin {
+    /// A plugin with nothing in it.
+    pub fn new(name: &'static str, version: &'static str) -> Self {
+        Self {
+            name,
+            version,
+            types: Vec::new(),
+            migrations: Migrations::NONE,
+            plans: Vec::new(),
+            drivers: Vec::new(),
+            engines: Vec::new(),
+            actions: Vec::new(),
+            versions: Vec::new(),
+        }
+    }
+
+    /// Adds an instance type.
+    #[must_use]
+    pub fn instance<T: PaasType>(mut self) -> Self {
+        self.types.push(T::DESCRIPTOR);
+        self
+    }
+
+    /// Adds a type that lives under another.
+    #[must_use]
+    pub fn child<T: PaasType>(self) -> Self {
+        self.instance::<T>()
+    }
+
+    /// Sets the plugin's migrations: `.migrations(migrations!())`.
+    #[must_use]
+    pub fn migrations(mut self, migrations: Migrations) -> Self {
+        self.migrations = migrations;
+        self
+    }
+
+    /// Sets what nodes an instance of `T` should have. A type without a plan has none.
+    #[must_use]
+    pub fn plan<T: PaasType>(mut self, plan: fn(&Desired<T>) -> Result<Vec<NodeSpec>, PlanError>) -> Self {
+        self.plans.push((T::DESCRIPTOR.slug, Arc::new(move |tree| plan(&Desired::new(tree)?))));
+        self
+    }
+
+    /// Sets what runs on the nodes of `T`.
+    #[must_use]
+    pub fn driver<T: PaasType>(mut self, make: fn() -> Box<dyn Driver>) -> Self {
+        self.drivers.push((T::DESCRIPTOR.slug, make));
+        self
+    }
+
+    /// Adds a service program to the agent binary: `metapaas engine <name> ...`.
+    #[must_use]
+    pub fn engine(mut self, name: &'static str, engine: Engine) -> Self {
+        self.engines.push((name, engine));
+        self
+    }
+
+    /// Sets the versions that instances of `T` may choose, newest first. Without it, the plugin's own is the one.
+    #[must_use]
+    pub fn versions<T: PaasType>(mut self, versions: &'static [&'static str]) -> Self {
+        self.versions.push((T::DESCRIPTOR.slug, versions));
+        self
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+    }
+}

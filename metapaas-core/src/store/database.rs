@@ -1,0 +1,319 @@
+//! [`Database`]: one way to run statements on SQLite and PostgreSQL.
+//!
+//! SQLite has one writer: a task that runs the writes that wait, each in a savepoint, and commits them together.
+//! One `fsync` then serves many clients, as PostgreSQL's own group commit does.
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::StoreError;
+use super::statement::{Dialect, Statement};
+use super::value::{Arg, Row, bind_postgres, bind_sqlite};
+
+/// How many writes share a commit at the most.
+const GROUP_COMMIT_MAX: usize = 128;
+/// How many writes may wait for the SQLite writer before callers wait to queue theirs.
+const WRITE_QUEUE: usize = 1024;
+
+/// A database, shared by all that use it.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// Readers, and the queue of the one writer.
+    Sqlite {
+        /// Read-only connections.
+        readers: SqlitePool,
+        /// Writes for the writer task.
+        writer: mpsc::Sender<Job>,
+    },
+    /// A pool of connections.
+    Postgres(PgPool),
+}
+
+/// A transaction, or a connection outside of one where the caller says so.
+#[derive(Debug)]
+pub struct Tx {
+    connection: TxConnection,
+}
+
+#[derive(Debug)]
+enum TxConnection {
+    Sqlite(Box<SqliteConnection>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// A write on its way to the SQLite writer.
+pub struct Job(Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Finished> + Send>);
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+/// A write that ran and waits for its commit.
+struct Finished {
+    keep: bool,
+    answer: Box<dyn FnOnce(Result<(), sqlx::Error>) + Send>,
+}
+
+impl Database {
+    /// Opens (and makes, when absent) the SQLite database in `path`. `synchronous=FULL`: what is acknowledged is
+    /// on disk.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or written.
+    pub async fn open_sqlite(path: &Path) -> Result<Self, StoreError> {
+        let opening = |source| StoreError::from_sqlx("open the SQLite database", source);
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10))
+            .statement_cache_capacity(500);
+        let writer = SqliteConnection::connect_with(&options).await.map_err(opening)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await
+            .map_err(opening)?;
+        let (sender, jobs) = mpsc::channel(WRITE_QUEUE);
+        tokio::spawn(write_jobs(Tx { connection: TxConnection::Sqlite(Box::new(writer)) }, jobs));
+        Ok(Self::Sqlite { readers, writer: sender })
+    }
+
+    /// Connects to PostgreSQL; `url` is `postgres://user:password@host:port/database`.
+    ///
+    /// # Errors
+    /// When the URL is wrong, the server cannot be reached or refuses the login.
+    pub async fn open_postgres(url: &str, max_connections: u32) -> Result<Self, StoreError> {
+        let connecting = |source| StoreError::from_sqlx("connect to PostgreSQL", source);
+        let options = PgConnectOptions::from_str(url)
+            .map_err(connecting)?
+            .application_name("metapaas")
+            .statement_cache_capacity(500);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_with(options)
+            .await
+            .map_err(connecting)?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// The SQL it speaks.
+    pub const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Runs a query outside a transaction.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn fetch(
+        &self,
+        action: &'static str,
+        statement: &Statement,
+        args: &[Arg],
+    ) -> Result<Vec<Row>, StoreError> {
+        let rows = match self {
+            Self::Sqlite { readers, .. } => {
+                let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
+                let query = statement.arguments(args).fold(query, bind_sqlite);
+                query.fetch_all(readers).await.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
+            }
+            Self::Postgres(pool) => {
+                let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
+                let query = statement.arguments(args).fold(query, bind_postgres);
+                query.fetch_all(pool).await.map(|rows| rows.into_iter().map(Row::Postgres).collect())
+            }
+        };
+        rows.map_err(|source| StoreError::from_sqlx(action, source))
+    }
+
+    /// Runs `work` in a transaction and commits it when it answers `Ok`.
+    ///
+    /// # Errors
+    /// What `work` answered, then nothing is changed; or [`StoreError`] made into `E` when the commit failed.
+    pub async fn write<T, E, F>(&self, action: &'static str, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    {
+        match self {
+            Self::Sqlite { writer, .. } => {
+                let (answer, answered) = oneshot::channel();
+                let job = Job(Box::new(move |tx| {
+                    async move {
+                        let result = work(tx).await;
+                        let keep = result.is_ok();
+                        let answer = Box::new(move |committed: Result<(), sqlx::Error>| {
+                            let committed = committed.map_err(|source| StoreError::from_sqlx(action, source).into());
+                            // A caller that went away needs no answer.
+                            let _ = answer.send(if keep { committed.and(result) } else { result });
+                        });
+                        Finished { keep, answer }
+                    }
+                    .boxed()
+                }));
+                let crashed = || StoreError::from_sqlx(action, sqlx::Error::WorkerCrashed);
+                writer.send(job).await.map_err(|_| crashed())?;
+                answered.await.unwrap_or_else(|_| Err(crashed().into()))
+            }
+            Self::Postgres(pool) => {
+                let failed = |source| StoreError::from_sqlx(action, source);
+                let mut tx = Tx { connection: TxConnection::Postgres(pool.begin().await.map_err(failed)?) };
+                let value = work(&mut tx).await?;
+                if let TxConnection::Postgres(transaction) = tx.connection {
+                    transaction.commit().await.map_err(failed)?;
+                }
+                Ok(value)
+            }
+        }
+    }
+
+    /// Closes all connections after what is under way has ended.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { readers, .. } => readers.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// The SQL it speaks.
+    pub const fn dialect(&self) -> Dialect {
+        match self.connection {
+            TxConnection::Sqlite(_) => Dialect::Sqlite,
+            TxConnection::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Runs a statement and answers its rows (also those of a RETURNING clause).
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn fetch(
+        &mut self,
+        action: &'static str,
+        statement: &Statement,
+        args: &[Arg],
+    ) -> Result<Vec<Row>, StoreError> {
+        let rows = match &mut self.connection {
+            TxConnection::Sqlite(connection) => {
+                let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
+                let query = statement.arguments(args).fold(query, bind_sqlite);
+                query.fetch_all(&mut **connection).await.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
+            }
+            TxConnection::Postgres(transaction) => {
+                let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
+                let query = statement.arguments(args).fold(query, bind_postgres);
+                query.fetch_all(&mut **transaction).await.map(|rows| rows.into_iter().map(Row::Postgres).collect())
+            }
+        };
+        rows.map_err(|source| StoreError::from_sqlx(action, source))
+    }
+
+    /// Runs a statement and answers how many rows it touched.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn execute(
+        &mut self,
+        action: &'static str,
+        statement: &Statement,
+        args: &[Arg],
+    ) -> Result<u64, StoreError> {
+        let touched = match &mut self.connection {
+            TxConnection::Sqlite(connection) => {
+                let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
+                let query = statement.arguments(args).fold(query, bind_sqlite);
+                query.execute(&mut **connection).await.map(|done| done.rows_affected())
+            }
+            TxConnection::Postgres(transaction) => {
+                let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
+                let query = statement.arguments(args).fold(query, bind_postgres);
+                query.execute(&mut **transaction).await.map(|done| done.rows_affected())
+            }
+        };
+        touched.map_err(|source| StoreError::from_sqlx(action, source))
+    }
+
+    /// Runs a text of one or more statements without values, such as a migration's.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn execute_script(&mut self, action: &'static str, sql: &str) -> Result<(), StoreError> {
+        let script = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let done = match &mut self.connection {
+            TxConnection::Sqlite(connection) => script.execute(&mut **connection).await.map(|_| ()),
+            TxConnection::Postgres(transaction) => script.execute(&mut **transaction).await.map(|_| ()),
+        };
+        done.map_err(|source| StoreError::from_sqlx(action, source))
+    }
+
+    async fn sqlite_command(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        match &mut self.connection {
+            TxConnection::Sqlite(connection) => sqlx::query(sql).execute(&mut **connection).await.map(|_| ()),
+            TxConnection::Postgres(_) => Ok(()),
+        }
+    }
+}
+
+/// The SQLite writer: takes what waits, runs it, commits once, answers all.
+async fn write_jobs(mut tx: Tx, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(first) = jobs.recv().await {
+        let mut finished = Vec::new();
+        let mut next = Some(first);
+        let mut outcome = tx.sqlite_command("BEGIN IMMEDIATE").await;
+        while let Some(job) = next.take() {
+            if outcome.is_ok() {
+                outcome = run_in_savepoint(&mut tx, job, &mut finished).await;
+            }
+            // A job that is dropped unanswered tells its caller that the writer failed.
+            if outcome.is_ok() && finished.len() < GROUP_COMMIT_MAX {
+                next = jobs.try_recv().ok();
+            }
+        }
+        if outcome.is_ok() {
+            outcome = tx.sqlite_command("COMMIT").await;
+        }
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "writing to SQLite failed; {} changes are undone", finished.len());
+            // It fails when SQLite has already rolled back by itself, as it does when the disk is full.
+            let _ = tx.sqlite_command("ROLLBACK").await;
+        }
+        for one in finished {
+            (one.answer)(match &outcome {
+                Ok(()) => Ok(()),
+                Err(_) => Err(sqlx::Error::WorkerCrashed),
+            });
+        }
+    }
+}
+
+async fn run_in_savepoint(tx: &mut Tx, job: Job, finished: &mut Vec<Finished>) -> Result<(), sqlx::Error> {
+    tx.sqlite_command("SAVEPOINT job").await?;
+    let ran = AssertUnwindSafe((job.0)(tx)).catch_unwind().await;
+    let keep = ran.as_ref().is_ok_and(|one| one.keep);
+    finished.extend(ran.ok());
+    if !keep {
+        tx.sqlite_command("ROLLBACK TO job").await?;
+    }
+    tx.sqlite_command("RELEASE job").await
+}

@@ -1,0 +1,88 @@
+//! [`StoreError`]: what went wrong with the database, in terms of what we tried.
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away, full or too busy; nothing was changed. Trying again later may help.
+    #[error("{action}: the database is not available")]
+    Unavailable {
+        /// What was tried.
+        action: &'static str,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A unique index has the value already.
+    #[error("{action}: the value is taken ({constraint})")]
+    Taken {
+        /// What was tried.
+        action: &'static str,
+        /// The index (PostgreSQL) or the columns (SQLite) as the database names them.
+        constraint: String,
+    },
+    /// A row that is referred to does not exist, or a row is still referred to.
+    #[error("{action}: a reference does not hold")]
+    Reference {
+        /// What was tried.
+        action: &'static str,
+        /// The cause, which names the constraint on PostgreSQL.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A statement failed for a reason that we did not expect.
+    #[error("{action}")]
+    Statement {
+        /// What was tried.
+        action: &'static str,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A stored value cannot be read as what it should be.
+    #[error("{action}: {detail}")]
+    Corrupt {
+        /// What was tried.
+        action: &'static str,
+        /// Which value, and why.
+        detail: String,
+    },
+}
+
+impl StoreError {
+    /// Sorts a database error.
+    pub(crate) fn from_sqlx(action: &'static str, source: sqlx::Error) -> Self {
+        if let sqlx::Error::Database(error) = &source {
+            if error.is_unique_violation() {
+                let constraint =
+                    error.constraint().map_or_else(|| error.message().to_owned(), str::to_owned);
+                return Self::Taken { action, constraint };
+            }
+            if error.is_foreign_key_violation() {
+                return Self::Reference { action, source };
+            }
+            // PostgreSQL: 08 connection, 40 rollback, 53 resources, 57 operator intervention, 25006 read-only.
+            // SQLite (primary codes): 5 busy, 6 locked, 8 read-only, 10 input/output, 13 full.
+            let code = error.code().unwrap_or_default().into_owned();
+            let postgres_transient =
+                ["08", "40", "53", "57", "25006"].iter().any(|class| code.len() == 5 && code.starts_with(class));
+            let sqlite_transient = code.len() < 5
+                && code.parse::<u32>().is_ok_and(|code| [5, 6, 8, 10, 13].contains(&(code & 0xff)));
+            if postgres_transient || sqlite_transient {
+                return Self::Unavailable { action, source };
+            }
+        }
+        match source {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable { action, source },
+            source => Self::Statement { action, source },
+        }
+    }
+
+    /// Whether trying again later may help.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
