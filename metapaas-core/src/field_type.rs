@@ -15,6 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use self::secret::{Ref, Secret};
+pub(crate) use self::text::is_dns_name;
 pub use self::text::{ANY_TEXT, BucketName, Cidr, DnsName, Domain, Email};
 use crate::descriptor::{EnumVariant, FieldKind};
 

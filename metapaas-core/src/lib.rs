@@ -2,15 +2,23 @@
 
 extern crate self as metapaas_core;
 
+pub mod authz;
 pub mod descriptor;
+pub mod error;
 pub mod field_type;
 pub mod migration;
 pub mod paas_type;
 pub mod plan;
+pub mod plugin;
 pub mod provider;
+pub mod registry;
+pub mod request;
+pub mod resource;
 pub mod role;
 pub mod secret;
+pub mod status;
 pub mod store;
+pub mod validate;
 
 #[doc(hidden)]
 #[path = "private.rs"]

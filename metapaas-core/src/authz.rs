@@ -1,0 +1,115 @@
+//! [`authorize`] and the [`Allowed`] token, which only it can make and without which the store does nothing.
+
+pub mod matrix;
+pub mod policy;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::descriptor::{Action, FieldDescriptor, TypeDescriptor};
+use crate::error::Error;
+use crate::request::{Actor, RequestContext};
+use crate::role::Role;
+
+/// Proof that the caller's permissions were looked up, and what they are for one action on one type.
+#[derive(Clone, Debug)]
+pub struct Allowed {
+    context: RequestContext,
+    ty: &'static TypeDescriptor,
+    action: Action,
+    sees: Projects,
+}
+
+/// A set of projects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Projects {
+    /// All that exist.
+    All,
+    /// These, sorted.
+    Some(Arc<[Uuid]>),
+}
+
+impl Projects {
+    /// Whether `project` is in it.
+    pub fn contains(&self, project: Uuid) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(projects) => projects.binary_search(&project).is_ok(),
+        }
+    }
+}
+
+/// Looks up what `context`'s actor may do with rows of `ty`. Which rows, the token decides row by row.
+pub fn authorize(context: &RequestContext, ty: &'static TypeDescriptor, action: Action) -> Allowed {
+    let seeing = if action == Action::List { Action::List } else { Action::Read };
+    let sees = projects_with(&context.actor, policy::least_role(ty, seeing));
+    Allowed { context: context.clone(), ty, action, sees }
+}
+
+fn projects_with(actor: &Actor, least: Role) -> Projects {
+    if actor.grants.platform_role() >= Some(least) {
+        return Projects::All;
+    }
+    Projects::Some(
+        actor.grants.projects().filter(|(_, role)| *role >= least).map(|(project, _)| project).collect(),
+    )
+}
+
+impl Allowed {
+    /// The request it was made for.
+    pub const fn context(&self) -> &RequestContext {
+        &self.context
+    }
+
+    /// The type it is for.
+    pub const fn ty(&self) -> &'static TypeDescriptor {
+        self.ty
+    }
+
+    /// The projects whose rows the caller may see.
+    pub const fn sees(&self) -> &Projects {
+        &self.sees
+    }
+
+    /// Whether the caller may do it to a row of `project`.
+    ///
+    /// # Errors
+    /// `NotFound` when the caller may not even see the row, `Forbidden` when it may.
+    pub fn on_row(&self, project: Uuid, row: &dyn std::fmt::Display) -> Result<(), Error> {
+        if !self.sees.contains(project) {
+            return Err(Error::not_found(format_args!("{} {row}", self.ty.name)));
+        }
+        self.in_project(project)
+    }
+
+    /// Whether the caller may do it in `project`, e.g. make a row there.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub fn in_project(&self, project: Uuid) -> Result<(), Error> {
+        let least = policy::least_role(self.ty, self.action);
+        if self.context.actor.grants.role_in(project) >= Some(least) {
+            Ok(())
+        } else {
+            Err(Error::forbidden(&self.ty.permission(self.action)))
+        }
+    }
+
+    /// Whether the caller may set `field` on rows of `project`.
+    pub fn may_set(&self, field: &FieldDescriptor, project: Uuid) -> bool {
+        field.iam.is_none_or(|least| self.context.actor.grants.role_in(project) >= Some(least))
+    }
+
+    /// The same caller and type, another action: a change is planned on what was read.
+    #[must_use]
+    pub fn also(&self, action: Action) -> Self {
+        authorize(&self.context, self.ty, action)
+    }
+
+    /// The same caller and action on another type, for rows below or above.
+    #[must_use]
+    pub fn for_type(&self, ty: &'static TypeDescriptor) -> Self {
+        authorize(&self.context, ty, self.action)
+    }
+}

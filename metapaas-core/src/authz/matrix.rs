@@ -1,0 +1,39 @@
+//! Prints the whole policy, role x type x action x field, as a table for the golden file.
+
+use std::fmt::Write;
+
+use super::policy::least_role;
+use crate::descriptor::Action;
+use crate::registry::Registry;
+use crate::role::Role;
+
+/// One line per permission: its name, and what viewer, operator and owner may do.
+pub fn print(registry: &Registry) -> String {
+    let mut lines = Vec::new();
+    for registered in registry.types() {
+        let ty = registered.ty;
+        let custom = registered.actions.iter().map(|verb| Action::Custom(verb));
+        for action in Action::STANDARD.into_iter().chain(custom) {
+            lines.push((ty.permission(action), least_role(ty, action)));
+        }
+        for field in ty.fields.iter().filter(|field| !field.output) {
+            let update = if field.is_mutable() { Action::Update } else { Action::Create };
+            let least = least_role(ty, update).max(field.iam.unwrap_or(Role::Viewer));
+            lines.push((ty.field_permission(field.name), least));
+        }
+    }
+    let width = lines.iter().map(|(permission, _)| permission.len()).max().unwrap_or_default().max(10);
+    let mut table = format!("{:width$}  viewer  operator  owner\n", "permission");
+    for (permission, least) in lines {
+        let cell = |role: Role| if role >= least { "yes" } else { "-" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            table,
+            "{permission:width$}  {:6}  {:8}  {}",
+            cell(Role::Viewer),
+            cell(Role::Operator),
+            cell(Role::Owner)
+        );
+    }
+    table
+}

@@ -1,0 +1,163 @@
+//! [`Registry`]: all types of all plugins, found by path, checked against each other.
+
+mod check;
+
+use std::collections::HashMap;
+
+use metapaas_agent::driver::Driver;
+use regex::Regex;
+
+pub use self::check::Conflict;
+use crate::descriptor::{Action, TypeDescriptor};
+use crate::plugin::{PlanFn, Plugin};
+
+/// Everything a control plane hosts.
+#[derive(Debug)]
+pub struct Registry {
+    plugins: Vec<Plugin>,
+    types: Vec<RegisteredType>,
+    roots: HashMap<&'static str, usize>,
+}
+
+/// A type in its place among the others.
+#[derive(Debug)]
+pub struct RegisteredType {
+    /// Its place in [`Registry::types`].
+    pub index: usize,
+    /// What it is.
+    pub ty: &'static TypeDescriptor,
+    /// The plugin that brings it: its place in [`Registry::plugins`].
+    pub plugin: usize,
+    /// The instance type at the root of its path.
+    pub root: usize,
+    /// The type above it.
+    pub parent: Option<usize>,
+    /// Types right below it.
+    pub children: Vec<usize>,
+    /// Declared actions.
+    pub actions: Vec<&'static str>,
+    /// Compiled `pattern` of each field.
+    pub patterns: Vec<Option<Regex>>,
+    /// Versions that instances may choose, newest first.
+    pub versions: Vec<&'static str>,
+}
+
+impl Registry {
+    /// Takes the plugins of a distribution.
+    ///
+    /// # Errors
+    /// Every conflict at once.
+    pub fn new(plugins: Vec<Plugin>) -> Result<Self, Vec<Conflict>> {
+        let conflicts = check::conflicts(&plugins);
+        if !conflicts.is_empty() {
+            return Err(conflicts);
+        }
+        let mut types: Vec<RegisteredType> = Vec::new();
+        let mut roots = HashMap::new();
+        for (plugin_index, plugin) in plugins.iter().enumerate() {
+            for ty in &plugin.types {
+                let index = types.len();
+                let parent = ty.parent.and_then(|parent| {
+                    types.iter().position(|other| std::ptr::eq(other.ty, parent) || same_type(other.ty, parent))
+                });
+                let root = parent.map_or(index, |parent| types[parent].root);
+                if let Some(parent) = parent {
+                    types[parent].children.push(index);
+                } else {
+                    roots.insert(ty.slug, index);
+                }
+                let versions = plugin.versions.iter().find(|(slug, _)| *slug == ty.slug);
+                types.push(RegisteredType {
+                    index,
+                    ty,
+                    plugin: plugin_index,
+                    root,
+                    parent,
+                    children: Vec::new(),
+                    actions: plugin
+                        .actions
+                        .iter()
+                        .filter(|(of, _)| same_type(of, ty))
+                        .map(|(_, verb)| *verb)
+                        .collect(),
+                    patterns: ty
+                        .fields
+                        .iter()
+                        .map(|field| field.pattern.and_then(|pattern| check::compile(pattern).ok()))
+                        .collect(),
+                    versions: versions.map_or_else(|| vec![plugin.version], |(_, versions)| versions.to_vec()),
+                });
+            }
+        }
+        Ok(Self { plugins, types, roots })
+    }
+
+    /// The plugins, in the order of the distribution.
+    pub fn plugins(&self) -> &[Plugin] {
+        &self.plugins
+    }
+
+    /// All types, parents before children.
+    pub fn types(&self) -> &[RegisteredType] {
+        &self.types
+    }
+
+    /// The instance types.
+    pub fn roots(&self) -> impl Iterator<Item = &RegisteredType> {
+        self.types.iter().filter(|registered| registered.parent.is_none())
+    }
+
+    /// The instance type of that slug.
+    pub fn root(&self, slug: &str) -> Option<&RegisteredType> {
+        self.roots.get(slug).map(|index| &self.types[*index])
+    }
+
+    /// The type right below `parent` with that plural.
+    pub fn child(&self, parent: &RegisteredType, plural: &str) -> Option<&RegisteredType> {
+        parent.children.iter().map(|index| &self.types[*index]).find(|child| child.ty.plural == plural)
+    }
+
+    /// The type of that slug and plural.
+    pub fn find(&self, slug: &str, plural: &str) -> Option<&RegisteredType> {
+        self.types.iter().find(|registered| registered.ty.slug == slug && registered.ty.plural == plural)
+    }
+
+    /// The registered form of a descriptor.
+    pub fn of(&self, ty: &TypeDescriptor) -> Option<&RegisteredType> {
+        self.find(ty.slug, ty.plural)
+    }
+
+    /// All types below the root `root`, parents before children.
+    pub fn below(&self, root: usize) -> impl Iterator<Item = &RegisteredType> {
+        self.types.iter().filter(move |registered| registered.root == root && registered.index != root)
+    }
+
+    /// The plan function of an instance type.
+    pub fn plan(&self, slug: &str) -> Option<&PlanFn> {
+        self.plugins.iter().flat_map(|plugin| &plugin.plans).find(|(of, _)| *of == slug).map(|(_, plan)| plan)
+    }
+
+    /// The driver of an instance type.
+    pub fn driver(&self, slug: &str) -> Option<fn() -> Box<dyn Driver>> {
+        self.plugins
+            .iter()
+            .flat_map(|plugin| &plugin.drivers)
+            .find(|(of, _)| *of == slug)
+            .map(|(_, driver)| *driver)
+    }
+}
+
+impl RegisteredType {
+    /// Every permission of the type, guarded fields among them.
+    pub fn permissions(&self) -> Vec<String> {
+        let custom = self.actions.iter().map(|verb| Action::Custom(verb));
+        let actions = Action::STANDARD.into_iter().chain(custom).map(|action| self.ty.permission(action));
+        let fields = self.ty.fields.iter().filter(|field| field.iam.is_some());
+        actions.chain(fields.map(|field| self.ty.field_permission(field.name))).collect()
+    }
+}
+
+/// Whether two descriptors are of the same type. Constants may stand at several addresses.
+fn same_type(one: &TypeDescriptor, other: &TypeDescriptor) -> bool {
+    one.slug == other.slug && one.plural == other.plural && one.name == other.name
+}

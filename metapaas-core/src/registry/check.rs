@@ -1,0 +1,155 @@
+//! Rules across types and plugins, found all at once, at start and in tests.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use regex::Regex;
+
+use super::same_type;
+use crate::descriptor::{FieldKind, Key, TypeDescriptor};
+use crate::plugin::Plugin;
+
+/// Two plugins, types or fields that cannot be hosted together, or one that cannot be hosted at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Stable word; the book has a page on each.
+    pub code: &'static str,
+    /// What is wrong and what to do.
+    pub detail: String,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+/// Names that paths of an instance use for other things.
+const RESERVED_PLURALS: [&str; 6] = ["actions", "events", "logs", "nodes", "versions", "operations"];
+
+/// Columns and members that the framework has on every row.
+const FRAMEWORK_FIELDS: [&str; 18] = [
+    "id", "project_id", "description", "version", "status", "conditions", "nodes", "generation",
+    "observed_generation", "held_generation", "revision", "labels", "created_at", "updated_at", "deleting_at",
+    "type", "parent_id", "instance_id",
+];
+
+pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
+    let mut found = Vec::new();
+    let mut add = |code, detail: String| found.push(Conflict { code, detail });
+
+    let mut names = HashSet::new();
+    let mut slugs: HashMap<&str, &str> = HashMap::new();
+    let mut tables: HashMap<String, String> = HashMap::new();
+    let mut registered: Vec<&TypeDescriptor> = Vec::new();
+    for plugin in plugins {
+        if !names.insert(plugin.name) || plugin.name == "metapaas" {
+            add("DUPLICATE_PLUGIN", format!("plugin `{}` is listed twice or uses a reserved name", plugin.name));
+        }
+        for ty in &plugin.types {
+            let owner = format!("{} of plugin `{}`", ty.name, plugin.name);
+            if ty.parent.is_none()
+                && let Some(other) = slugs.insert(ty.slug, plugin.name)
+            {
+                add("DUPLICATE_SLUG", format!("{owner}: slug `{}` belongs to plugin `{other}` already; choose another", ty.slug));
+            }
+            if ty.slug == "metapaas" {
+                add("RESERVED_SLUG", format!("{owner}: slug `metapaas` is the framework's own; choose another"));
+            }
+            if let Some(other) = tables.insert(ty.table(), owner.clone()) {
+                add("DUPLICATE_TABLE", format!("{owner}: table `{}` is that of {other}; change slug or plural", ty.table()));
+            }
+            if ty.parent.is_some() && RESERVED_PLURALS.contains(&ty.plural) {
+                add("ROUTE_OVERLAP", format!("{owner}: plural `{}` is a path of the framework; choose another", ty.plural));
+            }
+            if let Some(parent) = ty.parent
+                && !registered.iter().any(|other| same_type(other, parent))
+            {
+                add("MISSING_PARENT", format!("{owner}: its parent {} is not registered before it; add `.instance::<{}>()` or `.child::<{}>()`", parent.name, parent.name, parent.name));
+            }
+            if ty.depth() > 2 {
+                add("TOO_DEEP", format!("{owner}: paths have at most instance, child and grandchild"));
+            }
+            fields(ty, &owner, &mut add);
+            registered.push(ty);
+        }
+        for (slug, what) in plugin
+            .plans.iter().map(|(slug, _)| (slug, "plan"))
+            .chain(plugin.drivers.iter().map(|(slug, _)| (slug, "driver")))
+            .chain(plugin.versions.iter().map(|(slug, _)| (slug, "version list")))
+        {
+            if !plugin.types.iter().any(|ty| ty.slug == *slug) {
+                add("FOREIGN_TYPE", format!("plugin `{}` has a {what} for `{slug}`, which it does not register", plugin.name));
+            }
+        }
+        for (slug, _) in &plugin.plans {
+            if !plugin.drivers.iter().any(|(of, _)| of == slug) {
+                add("MISSING_DRIVER", format!("plugin `{}` plans nodes for `{slug}` and has no driver for them; add `.driver::<T>(...)`", plugin.name));
+            }
+        }
+    }
+    for plugin in plugins {
+        for ty in &plugin.types {
+            for field in ty.fields {
+                if let FieldKind::Ref(target) = field.kind
+                    && !registered.iter().any(|other| same_type(other, target()))
+                {
+                    add("MISSING_REFERENCE", format!("{}.{} of plugin `{}` refers to {}, which no plugin registers", ty.name, field.name, plugin.name, target().name));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn fields(ty: &TypeDescriptor, owner: &str, add: &mut impl FnMut(&'static str, String)) {
+    let mut seen = HashSet::new();
+    for field in ty.fields {
+        let place = format!("field `{}` of {owner}", field.name);
+        if !seen.insert(field.name) {
+            add("DUPLICATE_FIELD", format!("{place} is there twice"));
+        }
+        let stands_for_name = field.name == "name" && ty.key == Key::Field("name");
+        if FRAMEWORK_FIELDS.contains(&field.name) || (field.name == "name" && !stands_for_name) {
+            add("RESERVED_FIELD", format!("{place}: the framework has a field of that name; choose another"));
+        }
+        if let Some(pattern) = field.pattern
+            && let Err(error) = compile(pattern)
+        {
+            add("INVALID_PATTERN", format!("{place}: {error}"));
+        }
+        if field.renamed_from.is_some_and(|old| ty.field(old).is_some()) {
+            add("RENAME_OVERLAP", format!("{place}: a field with its old name exists as well"));
+        }
+        let text = matches!(field.kind, FieldKind::Text(_) | FieldKind::Secret(FieldKind::Text(_)));
+        if field.pattern.is_some() && !text {
+            add("MISPLACED_RULE", format!("{place}: `pattern` is for text"));
+        }
+        if field.len.is_some() && !text && !matches!(field.kind, FieldKind::List(_) | FieldKind::Map(_)) {
+            add("MISPLACED_RULE", format!("{place}: `len` is for text, lists and maps"));
+        }
+        if field.range.is_some() && !matches!(field.kind, FieldKind::Integer { .. } | FieldKind::Float) {
+            add("MISPLACED_RULE", format!("{place}: `range` is for numbers"));
+        }
+        if matches!(field.kind, FieldKind::List(inner) | FieldKind::Map(inner) if matches!(inner, FieldKind::Secret(_))) {
+            add("NESTED_SECRET", format!("{place}: a secret must be a field of its own to be sealed"));
+        }
+    }
+    if let Key::Field(key) = ty.key {
+        match ty.field(key) {
+            None => add("MISSING_KEY", format!("{owner}: its key `{key}` is not one of its fields")),
+            Some(field) if field.nullable || field.mutable || field.output => {
+                add("INVALID_KEY", format!("{owner}: its key `{key}` must be given on create and never change"));
+            }
+            Some(field) if !matches!(field.kind, FieldKind::Text(_) | FieldKind::Enum(_) | FieldKind::Integer { .. }) => {
+                add("INVALID_KEY", format!("{owner}: its key `{key}` must be text, a whole number or an enum"));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// A field's pattern. As in JSON Schema it may match anywhere; authors anchor it.
+pub(super) fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+    regex::RegexBuilder::new(pattern).size_limit(1 << 20).build()
+}
