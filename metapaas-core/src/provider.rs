@@ -8,6 +8,8 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+pub mod process;
+
 /// Makes, observes and removes nodes. Every call may be repeated: after a crash the framework asks again.
 pub trait Provider: Send + Sync {
     /// The name operators configure it by, e.g. `process`.

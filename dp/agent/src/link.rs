@@ -1,0 +1,202 @@
+//! The agent's side of the orchestration and status APIs.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metapaas_protocol::{DOCUMENT_PATH, NodeDocument, NodeReport, status_path};
+use reqwest::{RequestBuilder, Response, StatusCode};
+
+use crate::backoff::Backoff;
+use crate::node_file::{NodeFile, read_token};
+
+/// How long the control plane is asked to hold a call for a new document.
+const WAIT_SECONDS: u64 = 30;
+const DEADLINE: Duration = Duration::from_secs(WAIT_SECONDS + 15);
+const REPORT_DEADLINE: Duration = Duration::from_secs(10);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+
+/// Calls the control planes with the node's token, whichever of them answers.
+#[derive(Debug)]
+pub struct Link {
+    directory: PathBuf,
+    http: reqwest::Client,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    node: NodeFile,
+    token: String,
+    /// Index of the endpoint in use.
+    current: usize,
+}
+
+/// Why a call got no answer that helps.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// `node.json` names no control plane.
+    #[error("no control plane is known")]
+    NoEndpoint,
+    /// The call failed.
+    #[error("call {url}")]
+    Call {
+        /// Where to.
+        url: String,
+        /// The cause.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The control plane does not do it.
+    #[error("{url} answers {status}")]
+    Answer {
+        /// Who.
+        url: String,
+        /// What.
+        status: StatusCode,
+    },
+}
+
+/// When to try again after failures: at once with the next endpoint, with backoff after each round of all.
+#[derive(Debug)]
+pub struct Retry {
+    backoff: Backoff,
+    failures: usize,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY), failures: 0 }
+    }
+}
+
+impl Link {
+    /// The link of the node in `directory`.
+    ///
+    /// # Errors
+    /// When the node's files cannot be read.
+    pub fn open(directory: PathBuf) -> io::Result<Self> {
+        let state = State { node: NodeFile::read(&directory)?, token: read_token(&directory)?, current: 0 };
+        // A token must not reach a proxy or another host, so neither proxies nor redirects are followed.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_DEADLINE)
+            .build()
+            .map_err(io::Error::other)?;
+        Ok(Self { directory, http, state: Mutex::new(state) })
+    }
+
+    /// The document, as soon as its digest is not `after`; `None` when the wait is over.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn document(&self, after: &str) -> Result<Option<NodeDocument>, LinkError> {
+        let (base, token) = self.endpoint()?;
+        let url = format!("{base}{DOCUMENT_PATH}");
+        let query = [("after", after), ("wait", &WAIT_SECONDS.to_string())];
+        let request = self.http.get(&url).query(&query).timeout(DEADLINE).bearer_auth(token);
+        let response = self.send(&base, &url, request).await?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        let document = response.json().await.map_err(|source| self.failed(&base, LinkError::Call { url, source }))?;
+        Ok(Some(document))
+    }
+
+    /// Hands a report over.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub async fn report(&self, report: &NodeReport) -> Result<(), LinkError> {
+        let (base, token) = self.endpoint()?;
+        let url = format!("{base}{}", status_path(self.state().node.node_id));
+        let request = self.http.put(&url).json(report).timeout(REPORT_DEADLINE).bearer_auth(token);
+        self.send(&base, &url, request).await.map(|_| ())
+    }
+
+    /// Uses these endpoints from now on, and after a restart.
+    ///
+    /// # Errors
+    /// When they cannot be written down; they are used anyway.
+    pub fn use_endpoints(&self, endpoints: &[String]) -> io::Result<()> {
+        let mut state = self.state();
+        if endpoints.is_empty() || state.node.endpoints == endpoints {
+            return Ok(());
+        }
+        let in_use = state.node.endpoints.get(state.current).cloned();
+        state.current = endpoints.iter().position(|endpoint| Some(endpoint) == in_use.as_ref()).unwrap_or(0);
+        state.node.endpoints = endpoints.to_vec();
+        state.node.write(&self.directory)
+    }
+
+    /// How long to wait after a failure.
+    pub fn pause(&self, retry: &mut Retry) -> Duration {
+        retry.failures += 1;
+        if retry.failures.is_multiple_of(self.state().node.endpoints.len().max(1)) {
+            retry.backoff.wait()
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    async fn send(&self, base: &str, url: &str, request: RequestBuilder) -> Result<Response, LinkError> {
+        match request.send().await {
+            Ok(response) if response.status().is_success() => Ok(response),
+            Ok(response) if response.status() == StatusCode::NOT_MODIFIED => Ok(response),
+            Ok(response) => {
+                let status = response.status();
+                Err(self.failed(base, LinkError::Answer { url: url.to_owned(), status }))
+            }
+            Err(source) => Err(self.failed(base, LinkError::Call { url: url.to_owned(), source })),
+        }
+    }
+
+    fn endpoint(&self) -> Result<(String, String), LinkError> {
+        let state = self.state();
+        let base = state.node.endpoints.get(state.current).ok_or(LinkError::NoEndpoint);
+        let base = base.map(|base| base.trim_end_matches('/').to_owned());
+        let token = state.token.clone();
+        drop(state);
+        if base.is_err() {
+            self.read_again();
+        }
+        Ok((base?, token))
+    }
+
+    /// Turns to the next endpoint, unless another call did meanwhile.
+    fn failed(&self, base: &str, error: LinkError) -> LinkError {
+        let round_over = {
+            let mut state = self.state();
+            let current = state.node.endpoints.get(state.current).map(|base| base.trim_end_matches('/'));
+            if current != Some(base) {
+                return error;
+            }
+            state.current += 1;
+            state.current >= state.node.endpoints.len()
+        };
+        if round_over {
+            self.read_again();
+        }
+        error
+    }
+
+    /// The provider may have written a new token or new endpoints when the control planes moved.
+    fn read_again(&self) {
+        let read = NodeFile::read(&self.directory).and_then(|node| Ok((node, read_token(&self.directory)?)));
+        let mut state = self.state();
+        state.current = 0;
+        match read {
+            Ok((node, token)) if node.node_id == state.node.node_id => (state.node, state.token) = (node, token),
+            Ok(_) => tracing::error!("node.json has become another node's; it is ignored"),
+            Err(error) => tracing::warn!(%error, "cannot read the node's files"),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
