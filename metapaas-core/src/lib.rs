@@ -30,3 +30,9 @@ pub use crate::field_type::{
 };
 pub use crate::paas_type::PaasType;
 pub use crate::role::Role;
+
+/// Makes an enum of plain names a field type; see the [chapter on enums](macro@paas_type#on-an-enum).
+pub use metapaas_macros::FieldEnum;
+
+#[doc = include_str!("../../book/src/attributes.md")]
+pub use metapaas_macros::paas_type;

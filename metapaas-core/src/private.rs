@@ -12,29 +12,120 @@ pub use ::core::option::Option;
 pub use ::core::result::Result;
 pub use ::serde_json::Value as JsonValue;
 
-/// A field without options.
-pub const fn field<T: FieldType>(name: &'static str, doc: &'static str) -> FieldDescriptor {
-    FieldDescriptor {
-        name,
-        doc,
-        kind: T::KIND,
-        nullable: T::NULLABLE,
-        mutable: false,
-        output: false,
-        iam: None,
-        default: None,
-        unique: Unique::No,
-        len: None,
-        range: None,
-        pattern: None,
-        renamed_from: None,
-        check: None,
+/// What generated code does with a field's type, once the type is known to be one.
+///
+/// Everything goes through [`of`] or [`output_of`]: rustc reports equal errors once, so a wrong type is one error.
+#[derive(Debug)]
+pub struct Of<T> {
+    kind: FieldKind,
+    nullable: bool,
+    output: bool,
+    to_json: fn(&T) -> Value,
+    from_json: fn(&Value) -> Result<T, FieldError>,
+}
+
+/// The gate for the type of a field that requests set.
+pub const fn of<T: FieldType>() -> Of<T> {
+    Of { kind: T::KIND, nullable: T::NULLABLE, output: false, to_json: T::to_json, from_json: T::from_json }
+}
+
+/// The gate for the type of a field that only the platform sets.
+pub const fn output_of<T: OutputType>() -> Of<T> {
+    Of { output: true, ..of::<T>() }
+}
+
+impl<T> Of<T> {
+    /// A field without options.
+    pub const fn field(&self, name: &'static str, doc: &'static str) -> FieldDescriptor {
+        FieldDescriptor {
+            name,
+            doc,
+            kind: self.kind,
+            nullable: self.nullable,
+            mutable: false,
+            output: self.output,
+            iam: None,
+            default: None,
+            unique: Unique::No,
+            len: None,
+            range: None,
+            pattern: None,
+            renamed_from: None,
+            check: None,
+        }
+    }
+
+    /// The field's value from its entry in a spec.
+    ///
+    /// # Errors
+    /// When the entry is not of the field's kind.
+    pub fn get(&self, spec: &Spec, name: &str) -> Result<T, FieldError> {
+        (self.from_json)(spec.get(name).unwrap_or(&Value::Null)).map_err(|error| error.at(name))
+    }
+
+    /// The canonical JSON of a default.
+    pub fn json(&self, value: T) -> Value {
+        (self.to_json)(&value)
+    }
+
+    /// Runs an author's check on typed values.
+    ///
+    /// # Errors
+    /// What the check found wrong.
+    pub fn check<E: ToString>(
+        &self,
+        check: impl Fn(&T, Option<&T>) -> Result<(), E>,
+        new: &Value,
+        old: Option<&Value>,
+    ) -> Result<(), String> {
+        let new = (self.from_json)(new).map_err(|error| error.to_string())?;
+        let old = old.and_then(|old| (self.from_json)(old).ok());
+        check(&new, old.as_ref()).map_err(|error| error.to_string())
     }
 }
 
-/// A field that only the platform sets.
-pub const fn output_field<T: OutputType>(name: &'static str, doc: &'static str) -> FieldDescriptor {
-    FieldDescriptor { output: true, ..field::<T>(name, doc) }
+/// A spec that is being written.
+#[derive(Debug)]
+pub struct Entries(Spec);
+
+/// A spec without entries.
+pub fn entries() -> Entries {
+    Entries(Spec::new())
+}
+
+impl Entries {
+    /// One more entry.
+    #[must_use]
+    pub fn put<T>(mut self, name: &str, of: &Of<T>, value: &T) -> Self {
+        self.0.insert(name.into(), (of.to_json)(value));
+        self
+    }
+
+    /// All of them.
+    pub fn spec(self) -> Spec {
+        self.0
+    }
+}
+
+/// What the inert impl of a type with a mistake answers; a program with one is never run.
+pub fn inert() -> FieldError {
+    FieldError::new("a type without mistakes", &Value::Null)
+}
+
+/// The canonical JSON of an enum.
+pub fn enum_to_json<T: FieldEnum>(value: &T) -> Value {
+    Value::String(value.name().into())
+}
+
+/// Reads the canonical JSON of an enum.
+///
+/// # Errors
+/// When the value is none of its names.
+pub fn enum_from_json<T: FieldEnum>(value: &Value) -> Result<T, FieldError> {
+    value.as_str().and_then(T::parse).ok_or_else(|| {
+        let names: Vec<&str> = T::VARIANTS.iter().map(|variant| variant.name).collect();
+        FieldError::new(format!("one of {}", names.join(", ")), value)
+    })
 }
 
 /// An instance type without fields or options.
@@ -55,13 +146,13 @@ pub const fn instance(name: &'static str, slug: &'static str, doc: &'static str)
     }
 }
 
-/// A child type without fields or options.
-pub const fn child(
+/// A child type of `P` without fields or options.
+pub const fn child<P: PaasType>(
     name: &'static str,
     plural: &'static str,
     doc: &'static str,
-    parent: &'static TypeDescriptor,
 ) -> TypeDescriptor {
+    let parent = P::DESCRIPTOR;
     TypeDescriptor {
         plural,
         parent: Some(parent),
@@ -70,38 +161,6 @@ pub const fn child(
         policy: parent.policy,
         ..instance(name, parent.slug, doc)
     }
-}
-
-/// One entry of a spec from a field of the struct.
-pub fn put<T: FieldType>(spec: &mut Spec, name: &str, field: &T) {
-    spec.insert(name.into(), field.to_json());
-}
-
-/// One field of the struct from its entry in a spec.
-///
-/// # Errors
-/// When the entry is not of the field's kind.
-pub fn get<T: FieldType>(spec: &Spec, name: &str) -> Result<T, FieldError> {
-    T::from_json(spec.get(name).unwrap_or(&Value::Null)).map_err(|error| error.at(name))
-}
-
-/// The canonical JSON of a default.
-pub fn json<T: FieldType>(value: &T) -> Value {
-    value.to_json()
-}
-
-/// Runs an author's check of one field on typed values.
-///
-/// # Errors
-/// What the check found wrong.
-pub fn check_field<T: FieldType, E: ToString>(
-    check: impl Fn(&T, Option<&T>) -> Result<(), E>,
-    new: &Value,
-    old: Option<&Value>,
-) -> Result<(), String> {
-    let new = T::from_json(new).map_err(|error| error.to_string())?;
-    let old = old.and_then(|old| T::from_json(old).ok());
-    check(&new, old.as_ref()).map_err(|error| error.to_string())
 }
 
 /// Runs an author's check of a whole struct.

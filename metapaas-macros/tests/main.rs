@@ -1,0 +1,1 @@
+//! What the macros do from the outside.
