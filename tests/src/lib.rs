@@ -1,0 +1,1 @@
+//! Helpers for tests that look at the whole from outside.

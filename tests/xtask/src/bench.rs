@@ -1,0 +1,45 @@
+//! `cargo xtask bench`: builds in release mode, starts PostgreSQL, and hands over to `metapaas-bench`.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use clap::Args;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::postgres::{Postgres, URL_VARIABLE};
+use crate::programs;
+
+/// How to measure.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Profile to build with; numbers from `dev` mean nothing, but it builds sooner.
+    #[arg(long, default_value = "release", value_parser = ["release", "dev"])]
+    profile: String,
+    /// Handed to the load generator: --full, --only, --seconds, --rounds, --json.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    load: Vec<OsString>,
+}
+
+/// Measures both servers on both databases. Nothing is asserted about time.
+pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
+    let own_server = std::env::var_os(URL_VARIABLE).is_none();
+    let wanted = [&programs::PSQL].into_iter().chain(own_server.then_some(&programs::POSTGRES));
+    programs::ensure(ctx, &wanted.collect::<Vec<_>>())?;
+    let mut build = ctx.cargo(["build", "--profile", &options.profile]);
+    for package in ["metapaas-server", "metapaas-baseline", "metapaas-bench"] {
+        build.args(["--package", package]);
+    }
+    ctx.run(&mut build)?;
+    let folder = if options.profile == "dev" { "debug" } else { &options.profile };
+    let postgres = Postgres::start(ctx)?;
+    let mut bench = Command::new(ctx.built(folder, "metapaas-bench"));
+    bench.arg("--metapaas").arg(ctx.built(folder, "metapaas"));
+    bench.arg("--baseline").arg(ctx.built(folder, "metapaas-baseline"));
+    for server in ["metapaas", "baseline"] {
+        let url = postgres.create_database(ctx, &format!("bench_{server}"))?;
+        // In the environment: other users of the machine can read arguments.
+        bench.env(format!("BENCH_{}_POSTGRES", server.to_uppercase()), url);
+    }
+    ctx.run(bench.args(&options.load))
+}

@@ -1,0 +1,83 @@
+//! The programs that tests need and the Debian packages that bring them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::context::Context;
+use crate::error::Error;
+
+/// A program that some test runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Program {
+    /// What to look for in PATH.
+    name: &'static str,
+    /// The Debian package that has it.
+    package: &'static str,
+}
+
+/// The server that [`crate::postgres`] starts; its programs are not in PATH.
+pub(crate) const POSTGRES: Program = Program { name: "initdb", package: "postgresql" };
+
+/// Makes databases for the benchmark.
+pub(crate) const PSQL: Program = Program { name: "psql", package: "postgresql-client" };
+
+/// What the tests call by name.
+pub(crate) const FOR_TESTS: &[Program] = &[
+    Program { name: "curl", package: "curl" },
+    Program { name: "python3", package: "python3" },
+    Program { name: "setpriv", package: "util-linux" },
+    Program { name: "chromium", package: "chromium" },
+];
+
+/// Makes sure that all programs are there: installs what is missing as root, else says which command does it.
+pub(crate) fn ensure(ctx: &Context, wanted: &[&Program]) -> Result<(), Error> {
+    let missing: Vec<_> = wanted.iter().filter(|program| program.path().is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<_> = missing.iter().map(|program| program.package).collect();
+    if !rustix::process::geteuid().is_root() {
+        return Err(absent(&missing));
+    }
+    println!("installing {}", packages.join(" "));
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    ctx.run(apt().args(["update", "--quiet"]))?;
+    ctx.run(apt().args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(&packages))?;
+    let missing: Vec<_> = missing.into_iter().filter(|program| program.path().is_none()).collect();
+    if missing.is_empty() { Ok(()) } else { Err(absent(&missing)) }
+}
+
+fn absent(missing: &[&&Program]) -> Error {
+    let list = |part: fn(&Program) -> &str| {
+        missing.iter().map(|program| part(program)).collect::<Vec<_>>().join(" ")
+    };
+    Error::Missing { programs: list(|program| program.name), packages: list(|program| program.package) }
+}
+
+impl Program {
+    /// Where it is.
+    fn path(&self) -> Option<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path)
+            .chain(postgres_folder())
+            .map(|folder| folder.join(self.name))
+            .find(|file| file.is_file())
+    }
+}
+
+/// Debian's folder of the newest PostgreSQL server, which is outside PATH.
+pub(crate) fn postgres_folder() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    versions
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let version: u32 = path.file_name()?.to_str()?.parse().ok()?;
+            Path::new(&path).join("bin/initdb").is_file().then_some((version, path.join("bin")))
+        })
+        .max()
+        .map(|(_, folder)| folder)
+}

@@ -1,0 +1,80 @@
+//! `cargo xtask test`: everything that a fresh clone needs to see its tests pass.
+
+use clap::Args;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::postgres::{Postgres, URL_VARIABLE};
+use crate::stages::Stages;
+use crate::{examples, programs};
+
+/// What to test.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only tests whose name contains this text; the examples are left out then.
+    #[arg(long)]
+    filter: Option<String>,
+}
+
+/// Runs all tests. The server ends and its directory goes whatever happens, as both are dropped here.
+pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
+    let own_server = std::env::var_os(URL_VARIABLE).is_none();
+    let wanted = programs::FOR_TESTS.iter().chain(own_server.then_some(&programs::POSTGRES));
+    programs::ensure(ctx, &wanted.collect::<Vec<_>>())?;
+
+    let mut stages = Stages::new(ctx);
+    let mut postgres = None;
+    let mut verdicts = Vec::new();
+    let ready = stages.run("build", || {
+        // The binaries first: tests start them as processes.
+        ctx.run(&mut ctx.cargo(["build", "--workspace", "--all-features", "--bins"]))?;
+        ctx.run(&mut ctx.cargo(["test", "--workspace", "--all-features", "--no-run"]))
+    }) && stages.run("start postgresql", || {
+        postgres = Some(Postgres::start(ctx)?);
+        Ok(())
+    });
+    if let (true, Some(server)) = (ready, &postgres) {
+        stages.run("tests", || {
+            let mut cargo = ctx.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+            cargo.args(&options.filter).env(URL_VARIABLE, server.url());
+            let (lines, ended) = ctx.run_keeping(&mut cargo, is_verdict);
+            verdicts = lines;
+            ended
+        });
+        match options.filter {
+            None => stages.run("examples", || examples::run(ctx)),
+            Some(_) => {
+                stages.leave_out("examples");
+                true
+            }
+        };
+    } else {
+        stages.leave_out("tests");
+        stages.leave_out("examples");
+    }
+    drop(postgres);
+    let finished = stages.finish();
+    println!("\ncargo test:");
+    for line in verdicts {
+        println!("{line}");
+    }
+    finished
+}
+
+/// The lines of cargo test that say how it went.
+fn is_verdict(line: &str) -> bool {
+    line.starts_with("test result: ") || (line.starts_with("test ") && line.ends_with(" FAILED"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_verdict;
+
+    #[test]
+    fn verdicts_are_summaries_and_failures() {
+        assert!(is_verdict("test result: ok. 3 passed; 0 failed; 0 ignored"));
+        assert!(is_verdict("test tidy::tests::sizes ... FAILED"));
+        assert!(!is_verdict("test tidy::tests::sizes ... ok"));
+        assert!(!is_verdict("running 3 tests"));
+    }
+}
