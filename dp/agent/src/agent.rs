@@ -26,6 +26,8 @@ pub const RECORD_FILE: &str = "agent.json";
 const LOCK_FILE: &str = "agent.lock";
 /// A report is sent at least this often; control planes read silence as trouble.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// An agent that takes up a node reports when it has looked at it, but no later than this.
+const FIRST_REPORT: Duration = Duration::from_secs(2);
 /// A refused document is not asked for again before.
 const REFUSED: Duration = Duration::from_secs(5);
 const ROTATE: Duration = Duration::from_secs(10);
@@ -73,7 +75,8 @@ pub async fn run(options: AgentOptions, drivers: &Drivers) -> Result<(), AgentEr
         .and_then(|record| record.write(&dir.join(RECORD_FILE)))
         .map_err(|source| failed(at("write the agent's record"), source))?;
     let node_id = NodeFile::read(&dir).map_err(|source| failed(at("read node.json"), source))?.node_id;
-    let link = Arc::new(Link::open(dir.clone()).map_err(|source| failed(at("read node.json and token"), source))?);
+    let link =
+        Arc::new(Link::open(dir.clone()).map_err(|source| failed(at("read node.json and token"), source))?);
     let watch_signal = |kind| signal(kind).map_err(|source| failed("watch for signals".to_owned(), source));
     let (mut terminate, mut interrupt) =
         (watch_signal(SignalKind::terminate())?, watch_signal(SignalKind::interrupt())?);
@@ -160,6 +163,8 @@ async fn fetch(link: Arc<Link>, mut digest: String, found: mpsc::Sender<Found>) 
 }
 
 async fn report(link: Arc<Link>, mut latest: watch::Receiver<NodeReport>) {
+    // A restart of the agent is no event for the instance, so its first report is not that nothing is applied yet.
+    let _ = tokio::time::timeout(FIRST_REPORT, latest.changed()).await;
     let mut retry = Retry::default();
     loop {
         let report = latest.borrow_and_update().clone();
@@ -184,11 +189,11 @@ async fn rotate_logs(dir: PathBuf) {
     loop {
         tokio::time::sleep(ROTATE).await;
         let logs = dir.join("log");
-        let (dir, work) = (dir.clone(), move |dir: PathBuf| rotate::rotate(&dir, LIMIT).and(rotate::rotate(&logs, LIMIT)));
-        match tokio::task::spawn_blocking(move || work(dir)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "cannot rotate logs"),
-            Err(error) => tracing::warn!(%error, "cannot rotate logs"),
+        let agent_log = dir.clone();
+        let work = move || rotate::rotate(&agent_log, LIMIT).and(rotate::rotate(&logs, LIMIT));
+        let done = tokio::task::spawn_blocking(work).await;
+        if let Err(error) = done.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            tracing::warn!(%error, "cannot rotate logs");
         }
     }
 }

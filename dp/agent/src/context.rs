@@ -222,7 +222,8 @@ impl NodeContext {
     /// It may work later.
     pub async fn stop_other_services(&self, keep: &[&str]) -> Result<(), DriverError> {
         let listed = self.hands.services.wanted();
-        let names = listed.map_err(|source| DriverError::Effect { action: "list services".to_owned(), source })?;
+        let names =
+            listed.map_err(|source| DriverError::Effect { action: "list services".to_owned(), source })?;
         for name in names.iter().filter(|name| !keep.contains(&name.as_str())) {
             self.stop_service(name).await?;
         }
@@ -301,7 +302,9 @@ impl NodeContext {
         let done = tokio::task::spawn_blocking(move || work(&root)).await;
         match done.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(answer) => Ok(answer),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(DriverError::Document(error.to_string())),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                Err(DriverError::Document(error.to_string()))
+            }
             Err(source) => Err(DriverError::Effect { action, source }),
         }
     }

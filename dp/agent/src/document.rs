@@ -15,7 +15,9 @@ pub const DOCUMENT_FILE: &str = "document.json";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It is newer than this agent.
-    #[error("the document has protocol {found}, this agent knows up to {known}; start the agent from a newer program")]
+    #[error(
+        "the document has protocol {found}, this agent knows up to {known}; start the agent from a newer program"
+    )]
     Protocol {
         /// The document's.
         found: u32,

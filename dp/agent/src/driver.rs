@@ -18,14 +18,17 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// - Every call may be repeated, also after a crash in the middle of it.
 /// - It compares before it changes: a second `apply` of the same document has no effect.
 pub trait Driver: Send {
-    /// Makes the node be what `document` says.
+    /// Makes the node be what `document` says. A call that takes longer than five minutes is dropped and repeated,
+    /// so whatever lasts longer is started here and waited for in [`Driver::health`].
     fn apply<'a>(
         &'a mut self,
         node: &'a NodeContext,
         document: &'a NodeDocument,
     ) -> BoxFuture<'a, Result<Applied, DriverError>>;
 
-    /// Whether the service works, asked every few seconds and after each `apply`.
+    /// Whether the service works, asked every few seconds, more often until it does, and after each `apply`. It has
+    /// ten seconds to answer. In the first minute of a document that has not been healthy yet, the agent reports
+    /// [`Health::Unhealthy`] as [`Health::Starting`].
     fn health<'a>(&'a mut self, node: &'a NodeContext) -> BoxFuture<'a, HealthReport>;
 
     /// Values for output fields of the instance, by field name.
@@ -33,7 +36,8 @@ pub trait Driver: Send {
         Box::pin(async { BTreeMap::new() })
     }
 
-    /// Removes what the driver made outside the node's directory. Services are stopped by the agent afterwards.
+    /// Called instead of `apply` for a document that is `removing`: removes what the driver made outside the node's
+    /// directory. Services are stopped by the agent afterwards.
     fn remove<'a>(&'a mut self, _node: &'a NodeContext) -> BoxFuture<'a, Result<(), DriverError>> {
         Box::pin(async { Ok(()) })
     }

@@ -68,7 +68,8 @@ pub fn private_directory(path: &Path) -> io::Result<()> {
 /// Whatever the file system answers.
 pub fn try_lock(path: &Path) -> io::Result<Option<File>> {
     loop {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -145,7 +146,8 @@ impl Root {
         };
         let temporary = format!(".{last}.tmp");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(&directory, &temporary, flags, Mode::from_raw_mode(mode))?);
+        let mut file =
+            File::from(rustix::fs::openat(&directory, &temporary, flags, Mode::from_raw_mode(mode))?);
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;

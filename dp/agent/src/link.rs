@@ -103,7 +103,8 @@ impl Link {
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);
         }
-        let document = response.json().await.map_err(|source| self.failed(&base, LinkError::Call { url, source }))?;
+        let document =
+            response.json().await.map_err(|source| self.failed(&base, LinkError::Call { url, source }))?;
         Ok(Some(document))
     }
 
@@ -190,7 +191,9 @@ impl Link {
         let mut state = self.state();
         state.current = 0;
         match read {
-            Ok((node, token)) if node.node_id == state.node.node_id => (state.node, state.token) = (node, token),
+            Ok((node, token)) if node.node_id == state.node.node_id => {
+                (state.node, state.token) = (node, token)
+            }
             Ok(_) => tracing::error!("node.json has become another node's; it is ignored"),
             Err(error) => tracing::warn!(%error, "cannot read the node's files"),
         }

@@ -57,7 +57,12 @@ pub(crate) struct Node<'a> {
 
 impl<'a> Node<'a> {
     /// The node in `directory` as an earlier agent left it; its last good document is due at once.
-    pub(crate) fn open(directory: PathBuf, id: Uuid, drivers: &'a Drivers, supervisor: Supervisor) -> io::Result<Self> {
+    pub(crate) fn open(
+        directory: PathBuf,
+        id: Uuid,
+        drivers: &'a Drivers,
+        supervisor: Supervisor,
+    ) -> io::Result<Self> {
         let log = Box::new(|action: &str| tracing::info!(action, "done"));
         let hands = Arc::new(Hands::new(&directory, Some(supervisor.clone()), log)?);
         let document = document::load(&directory, id);
@@ -154,7 +159,10 @@ impl<'a> Node<'a> {
     async fn apply(&mut self, context: &NodeContext, document: &NodeDocument) -> Result<Applied, Failure> {
         if self.driver.as_ref().is_none_or(|(slug, _)| *slug != document.type_slug) {
             let driver = self.drivers.make(&document.type_slug).ok_or_else(|| {
-                Failure::lasting(format!("this agent's program has no driver for type `{}`", document.type_slug))
+                Failure::lasting(format!(
+                    "this agent's program has no driver for type `{}`",
+                    document.type_slug
+                ))
             })?;
             self.driver = Some((document.type_slug.clone(), driver));
         }
@@ -253,7 +261,9 @@ impl<'a> Node<'a> {
     /// A driver that panicked is dropped, for nobody knows what state it is in; the document is applied by a new one.
     fn broken(&mut self, call: &str, broken: Broken) -> Failure {
         match broken {
-            Broken::Late(deadline) => Failure::passing(format!("{call}: the driver has not ended in {deadline:?}")),
+            Broken::Late(deadline) => {
+                Failure::passing(format!("{call}: the driver has not ended in {deadline:?}"))
+            }
             Broken::Panicked(message) => {
                 self.driver = None;
                 Failure::passing(format!("{call}: the driver panicked: {message}"))
@@ -305,6 +315,7 @@ async fn guarded<T>(deadline: Duration, call: impl Future<Output = T>) -> Result
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text =
+        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("without a message").to_owned()
 }

@@ -109,7 +109,8 @@ impl Process {
     /// When it was waited for already.
     pub fn of_child(child: &tokio::process::Child) -> io::Result<Self> {
         // Until it is waited for, its process id cannot be given to another.
-        let pid = child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?)).ok_or(io::ErrorKind::NotFound)?;
+        let pid =
+            child.id().and_then(|pid| Pid::from_raw(pid.try_into().ok()?)).ok_or(io::ErrorKind::NotFound)?;
         Ok(Self { pid, fd: pidfd_open(pid, PidfdFlags::empty())? })
     }
 
@@ -133,7 +134,10 @@ impl Process {
     ///
     /// # Errors
     /// When the runtime cannot watch it.
-    #[expect(deprecated, reason = "its successor is unsafe; a borrowed descriptor keeps what this one asks for")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe; a borrowed descriptor keeps what this one asks for"
+    )]
     pub async fn exited(&self) -> io::Result<()> {
         let fd = AsyncFd::with_interest(self.fd.as_fd(), Interest::READABLE)?;
         fd.readable().await?.retain_ready();
@@ -162,7 +166,9 @@ impl Process {
 pub fn belonging(node: Uuid, service: Option<&str>, records: &[ProcessRecord]) -> io::Result<Vec<Process>> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else {
+        let Some(pid) =
+            entry?.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
+        else {
             continue;
         };
         if let Some(stat) = Stat::read(pid)? {
@@ -171,7 +177,9 @@ pub fn belonging(node: Uuid, service: Option<&str>, records: &[ProcessRecord]) -
     }
     let boot = boot_id()?;
     let recorded = |pid: i32, stat: &Stat| {
-        records.iter().any(|record| record.pid == pid && record.start_time == stat.start_time && record.boot_id == boot)
+        records
+            .iter()
+            .any(|record| record.pid == pid && record.start_time == stat.start_time && record.boot_id == boot)
     };
     let mut wanted: BTreeSet<i32> = all
         .iter()
@@ -315,7 +323,7 @@ mod tests {
         let node = Uuid::new_v4();
         end_all(node, None, &[earlier, other_boot], Duration::ZERO).await.unwrap();
         assert!(child.try_wait().unwrap().is_none(), "a stranger was killed");
-        end_all(node, None, &[right.clone()], Duration::ZERO).await.unwrap();
+        end_all(node, None, std::slice::from_ref(&right), Duration::ZERO).await.unwrap();
         assert!(right.adopt().unwrap().is_none(), "a zombie counts as ended");
         child.wait().unwrap();
     }
@@ -340,7 +348,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_ignores_the_request_is_killed() {
-        let mut child = Command::new("sh").args(["-c", "trap '' TERM; while :; do sleep 0.05; done"]).spawn().unwrap();
+        let mut child =
+            Command::new("sh").args(["-c", "trap '' TERM; while :; do sleep 0.05; done"]).spawn().unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
         let process = record_of(child.id()).adopt().unwrap().unwrap();
         process.terminate(Signal::TERM, Duration::from_millis(100)).await.unwrap();

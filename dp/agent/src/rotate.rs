@@ -15,7 +15,8 @@ pub const LIMIT: u64 = 10 * 1024 * 1024;
 pub fn rotate(directory: &Path, limit: u64) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "log") && fs::metadata(&path)?.len() >= limit {
+        if path.extension().is_some_and(|extension| extension == "log") && fs::metadata(&path)?.len() >= limit
+        {
             fs::copy(&path, path.with_extension("log.old"))?;
             OpenOptions::new().write(true).open(&path)?.set_len(0)?;
         }

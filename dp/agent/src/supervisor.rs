@@ -223,7 +223,10 @@ impl Supervisor {
 
 impl fmt::Debug for Supervisor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Supervisor").field("directory", &self.shared.directory).finish_non_exhaustive()
+        formatter
+            .debug_struct("Supervisor")
+            .field("directory", &self.shared.directory)
+            .finish_non_exhaustive()
     }
 }
 
@@ -317,7 +320,8 @@ impl Task {
             }
             (wanted, Some(process)) => {
                 let spec = self.started_from.as_ref().or(wanted.map(|wanted| &wanted.spec));
-                let (signal, grace) = spec.map_or((Signal::TERM, STEADY), |spec| (spec.signal(), spec.grace()));
+                let (signal, grace) =
+                    spec.map_or((Signal::TERM, STEADY), |spec| (spec.signal(), spec.grace()));
                 tracing::info!(service = self.name, pid = process.pid(), "ending the service");
                 process.terminate(signal, grace).await?;
                 Ok(Turn::Again)
@@ -348,8 +352,10 @@ impl Task {
         };
         arguments.extend(wanted.spec.arguments.iter().map(OsString::from));
         let work = directory.join("work");
-        let mut environment: BTreeMap<OsString, OsString> =
-            BTreeMap::from([("PATH".into(), launch::DEFAULT_PATH.into()), ("HOME".into(), work.clone().into())]);
+        let mut environment: BTreeMap<OsString, OsString> = BTreeMap::from([
+            ("PATH".into(), launch::DEFAULT_PATH.into()),
+            ("HOME".into(), work.clone().into()),
+        ]);
         environment.extend(wanted.spec.environment.iter().map(|(name, value)| (name.into(), value.into())));
         environment.insert(NODE_VARIABLE.into(), self.shared.node.to_string().into());
         environment.insert(SERVICE_VARIABLE.into(), self.name.clone().into());
@@ -389,7 +395,8 @@ impl Task {
     fn trouble(&self, how: &str, backoff: &mut Backoff) -> Duration {
         let pause = backoff.wait();
         tracing::warn!(service = self.name, ?pause, "the service {how}");
-        let trouble = format!("service {} {how}; it is started again in {:.1} s", self.name, pause.as_secs_f64());
+        let trouble =
+            format!("service {} {how}; it is started again in {:.1} s", self.name, pause.as_secs_f64());
         self.state.send_modify(|state| state.trouble = Some(trouble));
         self.shared.change.send_modify(|count| *count += 1);
         pause

@@ -143,7 +143,9 @@ impl TestNode {
         before: &[NodeDocument],
     ) -> Result<Self, Finding> {
         match fs::remove_dir_all(directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(kit("empty the directory", error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(kit("empty the directory", error));
+            }
             _ => {}
         }
         let done = Arc::new(Mutex::new(Done::default()));
@@ -201,7 +203,8 @@ impl TestNode {
 
     fn state(&self) -> Result<State, Finding> {
         let mut state = State::new();
-        read_tree(&self.directory, &self.directory, &mut state).map_err(|source| kit("read the node", source))?;
+        read_tree(&self.directory, &self.directory, &mut state)
+            .map_err(|source| kit("read the node", source))?;
         Ok(state)
     }
 }

@@ -54,7 +54,11 @@ struct Asked {
     wait: u64,
 }
 
-async fn document(State(control): State<Control>, headers: HeaderMap, Query(asked): Query<Asked>) -> Response {
+async fn document(
+    State(control): State<Control>,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Response {
     if !knows_token(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }

@@ -41,7 +41,8 @@ async fn change() {
     let report = node.control.last_report().unwrap();
     assert_eq!((report.applied_generation, report.message.as_str()), (3, ""));
     let environment = std::fs::read_to_string(format!("/proc/{second}/environ")).unwrap();
-    let mut names: Vec<&str> = environment.split('\0').filter_map(|entry| Some(entry.split_once('=')?.0)).collect();
+    let mut names: Vec<&str> =
+        environment.split('\0').filter_map(|entry| Some(entry.split_once('=')?.0)).collect();
     names.sort_unstable();
     assert_eq!(names, ["HOME", "METAPAAS_NODE", "METAPAAS_SERVICE", "PATH"]);
     kill(agent);
@@ -52,7 +53,9 @@ async fn refused() {
     let agent = node.agent();
     node.healthy(&node.document(5, greeting("five"))).await;
     let stranger = NodeDocument { node_id: uuid::Uuid::new_v4(), ..node.document(6, greeting("not mine")) };
-    for (document, code) in [(node.document(4, greeting("four")), "STALE_GENERATION"), (stranger, "WRONG_NODE")] {
+    for (document, code) in
+        [(node.document(4, greeting("four")), "STALE_GENERATION"), (stranger, "WRONG_NODE")]
+    {
         node.control.say(document);
         eventually("the document is refused", || {
             let report = node.control.last_report()?;
@@ -69,7 +72,8 @@ async fn refused() {
 async fn driver_faults() {
     let node = Node::new().await;
     let mut agent = node.agent();
-    let faults = [("refuse", "the document says so"), ("panic", "the driver was told to"), ("escape", "../token")];
+    let faults =
+        [("refuse", "the document says so"), ("panic", "the driver was told to"), ("escape", "../token")];
     for (generation, (fault, message)) in (1..).zip(faults) {
         node.control.say(node.document(generation, json!({ "fault": fault })));
         eventually(fault, || {
@@ -89,11 +93,8 @@ async fn removing() {
     let node = Node::new().await;
     let agent = node.agent();
     node.healthy(&node.document(1, greeting("hello"))).await;
-    let removing = NodeDocument {
-        removing: true,
-        digest: "removing".to_owned(),
-        ..node.document(2, greeting("hello"))
-    };
+    let removing =
+        NodeDocument { removing: true, digest: "removing".to_owned(), ..node.document(2, greeting("hello")) };
     node.control.say(removing);
     eventually("the node is removed", || node.control.last_report()?.removed.then_some(())).await;
     assert_eq!(node.processes(Some("web")), [0_i32; 0]);

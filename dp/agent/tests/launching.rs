@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use metapaas_agent::launch::{Launch, NOTHING_TO_DO, digest};
 use metapaas_agent::process::{NODE_VARIABLE, SERVICE_VARIABLE};
 
-use crate::node::{Node, greeting, kill};
+use crate::node::{Node, eventually, greeting, kill};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -57,15 +57,18 @@ async fn unwanted() {
     let node = Node::new().await;
     let wanted: PathBuf = node.dir().join("wanted");
     std::fs::write(&wanted, "one").unwrap();
-    for (content, code) in [("another", Some(75)), ("", Some(75))] {
-        let launch = Launch { wanted: Some(wanted.clone()), digest: digest(content.as_bytes()), ..launch(&node) };
-        assert_eq!(launch.spawn().unwrap().wait().await.unwrap().code(), code, "{content}");
+    let changed = Launch { wanted: Some(wanted.clone()), digest: digest(b"another"), ..launch(&node) };
+    let gone = Launch { wanted: Some(node.dir().join("gone")), digest: digest(b"one"), ..launch(&node) };
+    for launch in [changed, gone] {
+        let status = launch.spawn().unwrap().wait().await.unwrap();
+        assert_eq!(status.code(), Some(NOTHING_TO_DO.into()));
     }
-    std::fs::remove_file(&wanted).unwrap();
-    let gone = Launch { wanted: Some(wanted.clone()), digest: digest(b"one"), ..launch(&node) };
-    assert_eq!(gone.spawn().unwrap().wait().await.unwrap().code(), Some(75));
     assert!(!node.record().exists());
     assert!(node.processes(None).is_empty());
+    let still = Launch { wanted: Some(wanted), digest: digest(b"one"), ..launch(&node) };
+    let mut child = still.spawn().unwrap();
+    eventually("it runs", || node.record().exists().then_some(())).await;
+    child.kill().await.unwrap();
 }
 
 async fn killed_all_the_time() {

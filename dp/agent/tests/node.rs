@@ -32,13 +32,17 @@ impl Node {
         let [a, b, c, ..] = id.into_bytes();
         let address = IpAddr::from([127, 64 + a % 64, b, 1 + c % 254]);
         let node = Self { id, address, control, place: tempfile::tempdir().unwrap() };
-        let file =
-            NodeFile { node_id: id, tag: "test".to_owned(), address, endpoints, resources: Default::default() };
+        let file = NodeFile {
+            node_id: id,
+            tag: "test".to_owned(),
+            address,
+            endpoints,
+            resources: Default::default(),
+        };
         file.write(node.dir()).unwrap();
         std::fs::write(node.dir().join("token"), TOKEN).unwrap();
         node
     }
-
 
     pub(crate) fn dir(&self) -> &Path {
         self.place.path()

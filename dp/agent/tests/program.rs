@@ -6,8 +6,8 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 
 use metapaas_agent::{
-    AgentOptions, Applied, BoxFuture, Driver, DriverError, Drivers, Engines, HealthReport, NodeContext, NodeDocument,
-    ServiceSpec,
+    AgentOptions, Applied, BoxFuture, Driver, DriverError, Drivers, Engines, HealthReport, NodeContext,
+    NodeDocument, ServiceSpec,
 };
 
 /// Exit code of an agent that says it runs already.
@@ -21,7 +21,7 @@ pub(crate) fn agent(arguments: Vec<OsString>) -> ExitCode {
     match runtime.block_on(metapaas_agent::run(AgentOptions { dir: dir.into() }, &drivers)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            writeln!(std::io::stderr(), "{error}").unwrap();
+            let _ = writeln!(std::io::stderr(), "{error}");
             ExitCode::from(REFUSED)
         }
     }
@@ -42,7 +42,8 @@ fn web(arguments: Vec<OsString>) -> ExitCode {
         while reader.read_line(&mut line).is_ok_and(|length| length > 2) {
             line.clear();
         }
-        let body = format!("{} {}", std::process::id(), std::fs::read_to_string("greeting").unwrap_or_default());
+        let body =
+            format!("{} {}", std::process::id(), std::fs::read_to_string("greeting").unwrap_or_default());
         let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
         let _ = stream.write_all(format!("{head}{body}").as_bytes());
     }

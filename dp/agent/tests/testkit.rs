@@ -71,7 +71,8 @@ impl Driver for Bad {
             match self {
                 Self::Restless => node.effect("call the service", async { Ok(()) }).await?,
                 Self::Forgetful if changed => {
-                    let service = ServiceSpec::program("web", "sleep").restart_on(document.config.to_string());
+                    let service =
+                        ServiceSpec::program("web", "sleep").restart_on(document.config.to_string());
                     node.ensure_service(&service).await?;
                 }
                 Self::Forgetful => {}

@@ -120,7 +120,8 @@ impl ProcessProvider {
         let directory = location.get("dir").and_then(Value::as_str).map(PathBuf::from).unwrap_or_default();
         // Its name is checked because the directory will one day be removed with all that is in it.
         if !directory.is_absolute() || directory.file_name() != Some(id.to_string().as_ref()) {
-            let message = format!("{location} is no location of a node that the process provider made for {id}");
+            let message =
+                format!("{location} is no location of a node that the process provider made for {id}");
             return Err(ProviderError::Terminal(message));
         }
         Ok(Place::new(directory))
@@ -152,9 +153,11 @@ impl Provider for ProcessProvider {
         let (root, wanted) = (self.options.root.clone(), tag.to_owned());
         Box::pin(async move {
             let listed = tokio::task::spawn_blocking(move || place::list(&root, &wanted)).await;
-            listed.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|source| ProviderError::Transient {
-                action: format!("list the nodes under {}", self.options.root.display()),
-                source,
+            listed.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|source| {
+                ProviderError::Transient {
+                    action: format!("list the nodes under {}", self.options.root.display()),
+                    source,
+                }
             })
         })
     }
@@ -213,12 +216,18 @@ mod tests {
 
     #[test]
     fn only_a_directory_named_by_the_node_is_a_location() {
-        let provider = ProcessProvider::new(ProcessOptions { root: "/nodes".into(), program: "/bin/true".into() });
+        let provider =
+            ProcessProvider::new(ProcessOptions { root: "/nodes".into(), program: "/bin/true".into() });
         let id = Uuid::from_u128(7);
         let good = json!({ "dir": format!("/elsewhere/{id}") });
-        assert_eq!(provider.place(id, Some(&good)).unwrap().directory(), Path::new(&format!("/elsewhere/{id}")));
+        assert_eq!(
+            provider.place(id, Some(&good)).unwrap().directory(),
+            Path::new(&format!("/elsewhere/{id}"))
+        );
         assert_eq!(provider.place(id, None).unwrap().directory(), Path::new(&format!("/nodes/{id}")));
-        for bad in [json!({}), json!({"dir": "/etc"}), json!({"dir": id.to_string()}), json!({"dir": "/"}), json!(1)] {
+        for bad in
+            [json!({}), json!({"dir": "/etc"}), json!({"dir": id.to_string()}), json!({"dir": "/"}), json!(1)]
+        {
             assert!(matches!(provider.place(id, Some(&bad)), Err(ProviderError::Terminal(_))), "{bad}");
         }
     }

@@ -70,7 +70,9 @@ impl Place {
                 Err(ProviderError::Terminal(message))
             }
             Ok(_) => Ok(()),
-            Err(source) => Err(ProviderError::Transient { action: format!("take the address {address}"), source }),
+            Err(source) => {
+                Err(ProviderError::Transient { action: format!("take the address {address}"), source })
+            }
         }
     }
 
@@ -145,7 +147,9 @@ pub(super) fn list(root: &Path, tag: &str) -> io::Result<Vec<NodeRef>> {
     let mut nodes = std::collections::BTreeMap::new();
     for entry in entries {
         let path = entry?.path();
-        let Some(id) = path.file_stem().and_then(|name| Uuid::parse_str(name.to_str()?).ok()) else { continue };
+        let Some(id) = path.file_stem().and_then(|name| Uuid::parse_str(name.to_str()?).ok()) else {
+            continue;
+        };
         if NodeFile::read(&path).is_ok_and(|node| node.tag == tag) {
             let directory = root.join(id.to_string());
             nodes.insert(id, NodeRef { id, location: Some(serde_json::json!({ "dir": directory })) });

@@ -23,15 +23,19 @@ const LOOK: Duration = Duration::from_millis(5);
 const INHERITED: &[&str] = &["RUST_LOG", "RUST_BACKTRACE", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
 /// Starts the agent and returns when it is on record, so that whoever looks next finds it.
-pub(super) async fn start(program: &Path, place: &Place, watchers: &Watchers) -> Result<Process, ProviderError> {
+pub(super) async fn start(
+    program: &Path,
+    place: &Place,
+    watchers: &Watchers,
+) -> Result<Process, ProviderError> {
     let directory = place.directory();
     let id = directory.file_name().unwrap_or_default();
-    let failed =
-        |source| ProviderError::Transient { action: format!("start the agent of node {}", id.display()), source };
-    let mut environment: BTreeMap<OsString, OsString> = INHERITED
-        .iter()
-        .filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)))
-        .collect();
+    let failed = |source| ProviderError::Transient {
+        action: format!("start the agent of node {}", id.display()),
+        source,
+    };
+    let mut environment: BTreeMap<OsString, OsString> =
+        INHERITED.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?))).collect();
     environment.insert("PATH".into(), DEFAULT_PATH.into());
     environment.insert("HOME".into(), directory.into());
     environment.insert(NODE_VARIABLE.into(), id.into());
