@@ -9,6 +9,8 @@ pub use crate::field_type::{FieldEnum, FieldError, FieldType, OutputType};
 pub use crate::paas_type::PaasType;
 pub use crate::role::Role;
 pub use ::core::option::Option;
+pub use ::core::option::Option::Some;
+pub use ::core::primitive::str;
 pub use ::core::result::Result;
 pub use ::serde_json::Value as JsonValue;
 

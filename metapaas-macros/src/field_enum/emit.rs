@@ -18,10 +18,10 @@ pub(super) fn emit(model: &Model) -> TokenStream {
         model.names.iter().map(|variant| (&variant.ident, &variant.name)).unzip();
     let body = quote! {
         const VARIANTS: &'static [mp::EnumVariant] = &[#(#variants),*];
-        fn name(self) -> &'static str {
+        fn name(self) -> &'static mp::str {
             match self { #(Self::#idents => #names),* }
         }
-        fn parse(name: &str) -> mp::Option<Self> {
+        fn parse(name: &mp::str) -> mp::Option<Self> {
             match name {
                 #(#names => mp::Option::Some(Self::#idents),)*
                 _ => mp::Option::None,
@@ -37,10 +37,10 @@ pub(super) fn fallback(model: &Model, possible: bool, errors: Errors) -> TokenSt
     let impls = possible.then(|| {
         let body = quote! {
             const VARIANTS: &'static [mp::EnumVariant] = &[];
-            fn name(self) -> &'static str {
+            fn name(self) -> &'static mp::str {
                 ""
             }
-            fn parse(_: &str) -> mp::Option<Self> {
+            fn parse(_: &mp::str) -> mp::Option<Self> {
                 mp::Option::None
             }
         };

@@ -11,7 +11,7 @@ use crate::grammar::Interval;
 pub(crate) fn emit(item: TokenStream, model: &Model) -> TokenStream {
     let ident = &model.ident;
     let framework = framework(model.framework.as_ref());
-    let descriptor = descriptor(model);
+    let (base, options) = (base(model), options(model));
     let put = model.fields.iter().map(|field| {
         let (ident, name, of) = (&field.ident, field.ident.to_string(), of(field));
         quote!(.put(#name, &#of, &self.#ident))
@@ -26,7 +26,10 @@ pub(crate) fn emit(item: TokenStream, model: &Model) -> TokenStream {
             use #framework::__private as mp;
             #[automatically_derived]
             impl mp::PaasType for #ident {
-                const DESCRIPTOR: &'static mp::TypeDescriptor = &#descriptor;
+                const DESCRIPTOR: &'static mp::TypeDescriptor = &mp::TypeDescriptor {
+                    #(#options,)*
+                    ..#base
+                };
                 fn to_spec(&self) -> mp::Spec {
                     mp::entries() #(#put)* .spec()
                 }
@@ -41,14 +44,6 @@ pub(crate) fn emit(item: TokenStream, model: &Model) -> TokenStream {
 /// The path of the framework's crate.
 pub(crate) fn framework(given: Option<&syn::Path>) -> TokenStream {
     given.map_or_else(|| quote!(::metapaas_core), |path| quote!(#path))
-}
-
-fn descriptor(model: &Model) -> TokenStream {
-    let (base, options) = (base(model), options(model));
-    match options.is_empty() {
-        true => base,
-        false => quote!(mp::TypeDescriptor { #(#options,)* ..#base }),
-    }
 }
 
 fn base(model: &Model) -> TokenStream {
@@ -91,12 +86,12 @@ fn options(model: &Model) -> Vec<TokenStream> {
     }
     if let Some(seconds) = model.retention {
         let seconds = Literal::u64_unsuffixed(seconds);
-        options.push(quote!(retention_seconds: mp::Option::Some(#seconds)));
+        options.push(quote!(retention_seconds: mp::Some(#seconds)));
     }
     if let Some(check) = &model.check {
         let (new, old) = parameters();
         options.push(quote! {
-            check: mp::Option::Some(|#new, #old| mp::check_type::<Self>(#check, #new, #old))
+            check: mp::Some(|#new, #old| mp::check_type::<Self>(#check, #new, #old))
         });
     }
     options

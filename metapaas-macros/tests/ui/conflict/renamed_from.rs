@@ -1,0 +1,11 @@
+use metapaas_core::paas_type;
+
+#[paas_type(slug = "demo")]
+pub struct Demo {
+    #[field(renamed_from = "present")]
+    present: String,
+    #[field(renamed_from = "present")]
+    other: String,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use metapaas_core::FieldEnum;
+
+#[derive(Clone, Copy, FieldEnum)]
+pub enum Theme<T> {
+    Light,
+}
+
+fn main() {}

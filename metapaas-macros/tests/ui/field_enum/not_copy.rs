@@ -1,0 +1,8 @@
+use metapaas_core::FieldEnum;
+
+#[derive(FieldEnum)]
+pub enum Theme {
+    Light,
+}
+
+fn main() {}

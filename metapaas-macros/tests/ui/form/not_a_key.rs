@@ -1,0 +1,9 @@
+use metapaas_core::paas_type;
+
+#[paas_type("demo")]
+pub struct Demo {
+    #[field = "mutable"]
+    greeting: String,
+}
+
+fn main() {}

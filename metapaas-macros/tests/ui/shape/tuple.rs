@@ -1,0 +1,6 @@
+use metapaas_core::paas_type;
+
+#[paas_type(slug = "demo")]
+pub struct Demo(#[field(mutable)] String);
+
+fn main() {}

@@ -1,0 +1,6 @@
+use metapaas_core::paas_type;
+
+#[paas_type(slug = "demo", iam(create = "admin", updte = "owner"))]
+pub struct Demo {}
+
+fn main() {}
