@@ -80,8 +80,8 @@ pub enum Datum {
     Json(Box<RawValue>),
     /// A sealed secret. Never serialised.
     Sealed(String),
-    /// A secret that was just generated, to be shown this once.
-    ShownOnce(Value),
+    /// A value that was just written; a secret only when it was generated and is shown this once.
+    Written(Value),
 }
 
 impl Datum {
@@ -95,7 +95,7 @@ impl Datum {
             Self::Text(value) => Value::String(value.clone()),
             Self::Time(value) => Value::String(rfc3339(*value)),
             Self::Json(raw) => serde_json::from_str(raw.get()).unwrap_or(Value::Null),
-            Self::ShownOnce(value) => value.clone(),
+            Self::Written(value) => value.clone(),
         }
     }
 }
@@ -110,7 +110,7 @@ impl Serialize for Datum {
             Self::Text(value) => serializer.serialize_str(value),
             Self::Time(value) => serializer.serialize_str(&rfc3339(*value)),
             Self::Json(raw) => raw.serialize(serializer),
-            Self::ShownOnce(value) => value.serialize(serializer),
+            Self::Written(value) => value.serialize(serializer),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use self::kind::canonical;
+pub(crate) use self::kind::{duration_millis, timestamp};
 use crate::authz::Allowed;
 use crate::descriptor::{FieldDescriptor, FieldKind, Scope, Spec, TypeCheck};
 use crate::error::{Error, ErrorCode, Problem};

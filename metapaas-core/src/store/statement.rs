@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sea_query::{Expr, PostgresQueryBuilder, QueryStatementWriter, SimpleExpr, SqliteQueryBuilder, Value, Values};
+use sea_query::{Expr, PostgresQueryBuilder, QueryStatementWriter, SimpleExpr, SqliteQueryBuilder, Value, Values, WithQuery};
 
 use super::value::Arg;
 
@@ -36,10 +36,26 @@ pub struct Statement {
 impl Statement {
     /// Writes a query whose values are all [`slot`]s.
     pub fn new(dialect: Dialect, query: &impl QueryStatementWriter) -> Self {
-        let (sql, Values(values)) = match dialect {
+        Self::from_parts(match dialect {
             Dialect::Sqlite => query.build(SqliteQueryBuilder),
             Dialect::Postgres => query.build(PostgresQueryBuilder),
-        };
+        })
+    }
+
+    /// The same for a query that begins with WITH.
+    pub(super) fn of_with(dialect: Dialect, query: &WithQuery) -> Self {
+        Self::from_parts(match dialect {
+            Dialect::Sqlite => query.build(SqliteQueryBuilder),
+            Dialect::Postgres => query.build(PostgresQueryBuilder),
+        })
+    }
+
+    /// A text without values, for what sea-query cannot say.
+    pub(crate) fn raw(sql: &str) -> Self {
+        Self { sql: sql.into(), slots: [].into() }
+    }
+
+    fn from_parts((sql, Values(values)): (String, Values)) -> Self {
         let slot_of = |value: &Value| match value {
             Value::BigInt(Some(slot)) => usize::try_from(*slot).unwrap_or_default(),
             // LIMIT and OFFSET come as unsigned numbers; they are slots like all others.

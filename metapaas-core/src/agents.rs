@@ -1,0 +1,150 @@
+//! What agents ask and tell: the orchestration API and the status API, without HTTP.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use metapaas_protocol::{Health, NodeDocument, NodeReport, PROTOCOL_VERSION};
+use tokio::sync::broadcast;
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use crate::error::{Error, ErrorCode};
+use crate::reconcile::{NodeTokens, WireDocument, wire};
+use crate::store::{Node, Store, now};
+
+/// Longest wait for a document.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How often the database is looked at while an agent waits: another control plane may have changed the document.
+const LOOK: Duration = Duration::from_secs(1);
+/// A report that says nothing new is written this often, so that the node does not count as silent.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Serves agents.
+#[derive(Clone, Debug)]
+pub struct Agents {
+    store: Arc<Store>,
+    tokens: NodeTokens,
+    endpoints: Arc<RwLock<Vec<String>>>,
+}
+
+impl Agents {
+    /// Serves the nodes in `store`.
+    pub const fn new(store: Arc<Store>, tokens: NodeTokens, endpoints: Arc<RwLock<Vec<String>>>) -> Self {
+        Self { store, tokens, endpoints }
+    }
+
+    /// The node that a token is for.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when it is not one of ours.
+    pub fn authenticate(&self, token: &str) -> Result<Uuid, Error> {
+        self.tokens
+            .verify(token)
+            .ok_or_else(|| Error::new(ErrorCode::Unauthenticated, "this is not the token of a node"))
+    }
+
+    /// The node's document as soon as its digest is not `after`; `None` when `wait` is over before.
+    ///
+    /// # Errors
+    /// `NotFound` when the node is no more, `Unavailable`.
+    pub async fn document(
+        &self,
+        node_id: Uuid,
+        after: &str,
+        wait: Duration,
+    ) -> Result<Option<NodeDocument>, Error> {
+        let until = Instant::now() + wait.min(WAIT_MAX);
+        let mut changes = self.store.changes();
+        loop {
+            let found = self.store.node_document(node_id).await?;
+            let (text, digest) = found.ok_or_else(|| Error::not_found(format_args!("node {node_id}")))?;
+            if digest != after
+                && let Some(node) = self.store.node(node_id).await?
+            {
+                let document: WireDocument = serde_json::from_str(&text).map_err(Error::internal)?;
+                let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner).clone();
+                if let Some(wired) = wire(&node, document, endpoints) {
+                    return Ok(Some(wired));
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            // The end of the wait for a hint means that it is time to look.
+            let _ = timeout(left.min(LOOK), hint_for(&mut changes, node_id)).await;
+        }
+    }
+
+    /// Takes in what a node says of itself.
+    ///
+    /// # Errors
+    /// `Forbidden` for another node's token, `NotFound`, `InvalidRequest`, `Unavailable`.
+    pub async fn report(&self, token_node: Uuid, node_id: Uuid, report: NodeReport) -> Result<(), Error> {
+        if token_node != node_id {
+            return Err(Error::new(ErrorCode::Forbidden, "this token is another node's"));
+        }
+        if report.protocol > PROTOCOL_VERSION {
+            let detail = format!("this control plane speaks protocol {PROTOCOL_VERSION}, the agent a newer one");
+            return Err(Error::invalid_at("/protocol", "INVALID_VALUE", detail));
+        }
+        let before = self.store.node(node_id).await?;
+        let before = before.ok_or_else(|| Error::not_found(format_args!("node {node_id}")))?;
+        if report.applied_generation > before.document_generation {
+            let detail = format!("the newest document is of generation {}", before.document_generation);
+            return Err(Error::invalid_at("/applied_generation", "INVALID_VALUE", detail));
+        }
+        let mut after = before.clone();
+        // Only a report on the document as it stands counts as applied: an older one of the same generation is not it.
+        let is_current = report.applied_digest == before.document_digest;
+        after.applied_generation = if is_current {
+            report.applied_generation
+        } else {
+            report.applied_generation.min(before.document_generation - 1)
+        };
+        after.health = word(report.health).into();
+        after.message = report.message.chars().take(1024).collect();
+        after.facts = report.facts;
+        after.errors = report.errors.into_iter().take(1000).collect();
+        after.removed = report.removed;
+        let is_news = !same(&before, &after);
+        let now = now();
+        let is_stale = before.last_seen_at.is_none_or(|seen| now - seen > chrono::Duration::from_std(HEARTBEAT).unwrap_or_default());
+        after.last_seen_at = Some(now);
+        if is_news || is_stale {
+            self.store.report_node(&after).await?;
+        }
+        if is_news {
+            self.store.wake(after.instance_id, &after.slug).await?;
+        }
+        Ok(())
+    }
+}
+
+fn same(before: &Node, after: &Node) -> bool {
+    before.applied_generation == after.applied_generation
+        && before.health == after.health
+        && before.message == after.message
+        && before.facts == after.facts
+        && before.errors == after.errors
+        && before.removed == after.removed
+}
+
+const fn word(health: Health) -> &'static str {
+    match health {
+        Health::Starting => "starting",
+        Health::Healthy => "healthy",
+        Health::Unhealthy => "unhealthy",
+    }
+}
+
+async fn hint_for(changes: &mut broadcast::Receiver<Uuid>, node: Uuid) {
+    loop {
+        match changes.recv().await {
+            Ok(changed) if changed == node => return,
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The reconcile loop: claims due work, plans it, carries the plan out, writes the status.
+//!
+//! Planning is in [`plan`], status in [`summary`], both pure; effects are in `execute` and `worker`.
+
+mod breaker;
+mod document;
+mod execute;
+pub mod plan;
+pub mod summary;
+mod token;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use chrono::{DateTime, Utc};
+
+pub use self::document::{WireDocument, digest, document, wire};
+pub use self::plan::Policy;
+pub use self::token::NodeTokens;
+use crate::provider::Provider;
+use crate::store::{Store, now};
+
+/// Carries out what tenants want.
+pub struct Reconciler {
+    store: Arc<Store>,
+    providers: BTreeMap<&'static str, Arc<dyn Provider>>,
+    default_provider: &'static str,
+    settings: Settings,
+    started_at: DateTime<Utc>,
+    breaker: breaker::Breaker,
+}
+
+/// What the reconciler is told by its surroundings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names this control plane in leases and logs.
+    pub owner: String,
+    /// Marks all that providers make for this installation.
+    pub tag: String,
+    /// Base URLs of all live control planes, kept current by the replica heartbeat.
+    pub endpoints: Arc<RwLock<Vec<String>>>,
+    /// How long things may take.
+    pub policy: Policy,
+    /// Makes nodes' tokens.
+    pub tokens: NodeTokens,
+}
+
+impl Reconciler {
+    /// A reconciler over `store` that makes nodes with the first of `providers`.
+    pub fn new(store: Arc<Store>, providers: Vec<Arc<dyn Provider>>, settings: Settings) -> Self {
+        let default_provider = providers.first().map_or("none", |provider| provider.name());
+        Self {
+            store,
+            providers: providers.into_iter().map(|provider| (provider.name(), provider)).collect(),
+            default_provider,
+            settings,
+            started_at: now(),
+            breaker: breaker::Breaker::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Reconciler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reconciler").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,376 @@
+//! One pass over one instance: read, plan, act, and write what came of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+
+use chrono::{DateTime, Utc};
+use metapaas_protocol::Health;
+use uuid::Uuid;
+
+use super::document::{WireDocument, digest, document};
+use super::plan::{Input, Observed, Plan, Step, StepAction, plan};
+use super::summary::{self, Obstacle};
+use super::Reconciler;
+use crate::plan::{DesiredMeta, DesiredRow, DesiredTree, NodeSpec, PlanError};
+use crate::provider::{NodeRef, NodeRequest, Provider, ProviderError};
+use crate::registry::RegisteredType;
+use crate::resource::Resource;
+use crate::store::{Claim, Node, StoreError, now};
+
+/// Rounds of plan and act in one pass. Creating takes three: decide, make, see that nothing is left.
+const ROUNDS: usize = 5;
+
+/// What a pass came to.
+#[derive(Debug)]
+pub(super) enum Passed {
+    /// The instance is no more.
+    Gone,
+    /// Look again then, or when something changes.
+    LookAgain(Option<DateTime<Utc>>),
+    /// It did not work and is tried again with backoff.
+    Retry(String),
+}
+
+/// Why a step could not be taken.
+enum Failure {
+    Store(StoreError),
+    Provider(ProviderError),
+    /// Somebody else took the place meanwhile.
+    Lost,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+impl Reconciler {
+    /// Brings the instance of a claim as far as it goes now.
+    pub(super) async fn pass(&self, claim: &Claim) -> Result<Passed, StoreError> {
+        let Some(root) = self.store.registry().root(&claim.slug) else {
+            return Ok(Passed::Retry(format!("no plugin hosts the type `{}`", claim.slug)));
+        };
+        let Some((instance, children)) = self.store.tree(root, claim.resource_id).await? else {
+            return Ok(Passed::Gone);
+        };
+        let (wanted, mut obstacle) = self.wanted(root, &instance, &children);
+        let mut look_again_at = None;
+        let mut nodes = self.store.nodes(instance.meta.id).await?;
+        for _ in 0..ROUNDS {
+            let Some(wanted) = wanted.as_deref() else { break };
+            let observed = self.observe(&nodes).await;
+            let made = self.plan(&instance, wanted, &observed);
+            look_again_at = made.look_again_at;
+            if made.steps.is_empty() {
+                break;
+            }
+            obstacle = self.carry_out(&instance, wanted, &nodes, &made).await?;
+            nodes = self.store.nodes(instance.meta.id).await?;
+            if obstacle.is_some() {
+                break;
+            }
+        }
+        if instance.is_deleting() && nodes.is_empty() {
+            return self.remove_all(&instance, &children).await;
+        }
+        let retry = match &obstacle {
+            Some(Obstacle::Transient(message)) => Some(message.clone()),
+            _ => None,
+        };
+        let wanted = wanted.unwrap_or_default();
+        let policy = self.settings.policy;
+        let (after, alarm) = summary::instance(&instance, &wanted, &nodes, obstacle.as_ref(), policy, now());
+        if summary::differs(&instance, &after) && !self.store.write_observed(&after).await? {
+            // The row changed under the pass: its change has made the work due already.
+            return Ok(Passed::LookAgain(Some(now())));
+        }
+        if after.meta.status == "ACTIVE" {
+            self.breaker.forget(instance.meta.id);
+        }
+        self.children(&after, &children, &nodes).await?;
+        if let Some(message) = retry {
+            return Ok(Passed::Retry(message));
+        }
+        Ok(Passed::LookAgain([look_again_at, alarm].into_iter().flatten().min()))
+    }
+
+    /// The nodes that the plugin wants, or why it cannot say.
+    fn wanted(
+        &self,
+        root: &RegisteredType,
+        instance: &Resource,
+        children: &[Vec<Resource>],
+    ) -> (Option<Vec<NodeSpec>>, Option<Obstacle>) {
+        if instance.is_deleting() {
+            return (Some(Vec::new()), None);
+        }
+        let Some(plan) = self.store.registry().plan(root.ty.slug) else { return (Some(Vec::new()), None) };
+        let terminal = |reason, message| (None, Some(Obstacle::Terminal { reason, message }));
+        let tree = match self.desired(root, instance, children) {
+            Ok(tree) => tree,
+            Err(error) => return terminal("Unreadable", error.to_string()),
+        };
+        // A plugin's bug must not take the control plane with it.
+        match catch_unwind(AssertUnwindSafe(|| plan(Arc::new(tree)))) {
+            Ok(Ok(wanted)) => (Some(wanted), None),
+            Ok(Err(PlanError::Unsatisfiable(message))) => terminal("Unsatisfiable", message),
+            Ok(Err(error @ PlanError::Field(_))) => terminal("Unreadable", error.to_string()),
+            Err(_) => {
+                tracing::error!(instance = %instance.meta.id, slug = root.ty.slug, "the plan function panicked");
+                terminal("Bug", "the plan function of the plugin panicked; the log has the details".into())
+            }
+        }
+    }
+
+    /// The tree that plan functions see: rows on their way out, and all below them, are left out.
+    fn desired(
+        &self,
+        root: &RegisteredType,
+        instance: &Resource,
+        children: &[Vec<Resource>],
+    ) -> Result<DesiredTree, StoreError> {
+        let mut leaving: Vec<Uuid> = Vec::new();
+        let mut kept = Vec::new();
+        for (registered, rows) in self.store.registry().below(root.index).zip(children) {
+            let mut stay = Vec::new();
+            for row in rows {
+                if row.is_deleting() || leaving.contains(&row.meta.parent_id) {
+                    leaving.push(row.meta.id);
+                } else {
+                    stay.push(self.desired_row(row)?);
+                }
+            }
+            kept.push((registered.ty, stay));
+        }
+        Ok(DesiredTree { instance: self.desired_row(instance)?, children: kept })
+    }
+
+    fn desired_row(&self, row: &Resource) -> Result<DesiredRow, StoreError> {
+        let meta = &row.meta;
+        Ok(DesiredRow {
+            meta: DesiredMeta {
+                id: meta.id,
+                parent_id: meta.parent_id,
+                project_id: meta.project_id,
+                key: row.key(),
+                version: meta.version.clone(),
+                created_at: meta.created_at,
+            },
+            spec: self.store.reveal(row)?,
+        })
+    }
+
+    async fn observe(&self, nodes: &[Node]) -> Vec<Observed> {
+        let mut observed = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let state = match self.providers.get(node.provider.as_str()) {
+                Some(provider) => provider.observe(&node_ref(node)).await.ok(),
+                None => None,
+            };
+            let last = node.last_seen_at.unwrap_or(node.created_at);
+            observed.push(Observed { node: node.clone(), state, seen_at: last.max(self.started_at) });
+        }
+        observed
+    }
+
+    fn plan(&self, instance: &Resource, wanted: &[NodeSpec], observed: &[Observed]) -> Plan {
+        let generation = instance.meta.generation;
+        plan(&Input {
+            wanted,
+            generation,
+            observed,
+            digest: &|spec| digest(generation, spec.port, &document(spec)),
+            policy: self.settings.policy,
+            now: now(),
+        })
+    }
+
+    /// Takes the steps in order. A failure ends the round; what is done stays done.
+    async fn carry_out(
+        &self,
+        instance: &Resource,
+        wanted: &[NodeSpec],
+        nodes: &[Node],
+        plan: &Plan,
+    ) -> Result<Option<Obstacle>, StoreError> {
+        let names: Vec<String> = plan.steps.iter().map(|step| format!("{} {:?}", step.node, step.action)).collect();
+        if let Some(report) = self.breaker.count(instance.meta.id, instance.meta.generation, &names) {
+            tracing::warn!(instance = %instance.meta.id, %report, "breaker tripped");
+            return Ok(Some(Obstacle::Transient(report)));
+        }
+        for step in &plan.steps {
+            tracing::info!(
+                instance = %instance.meta.id, node = %step.node, action = ?step.action, reason = step.reason, "step"
+            );
+            match self.take(instance, wanted, nodes, step).await {
+                Ok(()) => {}
+                Err(Failure::Store(error)) => return Err(error),
+                Err(Failure::Lost) => {
+                    let message = format!("the place {} was taken meanwhile", step.node);
+                    return Ok(Some(Obstacle::Transient(message)));
+                }
+                Err(Failure::Provider(ProviderError::Terminal(message))) => {
+                    return Ok(Some(Obstacle::Terminal { reason: "ProviderRefused", message }));
+                }
+                Err(Failure::Provider(ProviderError::Transient { action, source })) => {
+                    return Ok(Some(Obstacle::Transient(format!("{action}: {source}"))));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn take(
+        &self,
+        instance: &Resource,
+        wanted: &[NodeSpec],
+        nodes: &[Node],
+        step: &Step,
+    ) -> Result<(), Failure> {
+        let spec = wanted.iter().find(|spec| spec.place == step.node);
+        let node = nodes.iter().find(|node| Some(node.id) == step.id);
+        match (step.action, node, spec) {
+            (StepAction::Create, _, Some(spec)) => self.create(instance, spec).await,
+            (StepAction::Update, Some(node), Some(spec)) => {
+                let mut node = node.clone();
+                let wire = document(spec);
+                node.document_generation = instance.meta.generation;
+                node.document_digest = digest(instance.meta.generation, spec.port, &wire);
+                Ok(self.store.set_node_document(&node, &text(&wire)).await?)
+            }
+            (StepAction::Ensure, Some(node), Some(spec)) => self.ensure(node, spec).await,
+            (StepAction::MarkSilent, Some(node), _) => {
+                let mut node = node.clone();
+                node.health = "silent".into();
+                node.message = "its agent has not reported for too long".into();
+                Ok(self.store.set_node_health(&node).await?)
+            }
+            (StepAction::Drain, Some(node), _) => {
+                let mut node = node.clone();
+                let wire = WireDocument { removing: true, config: serde_json::Value::Null };
+                node.document_generation = node.document_generation.max(instance.meta.generation);
+                node.document_digest = digest(node.document_generation, node.port, &wire);
+                node.deleting_at = Some(now());
+                self.store.set_node_document(&node, &text(&wire)).await?;
+                Ok(self.store.set_node_deleting(&node).await?)
+            }
+            (StepAction::Delete, Some(node), _) => {
+                self.provider(&node.provider)?.delete(&node_ref(node)).await?;
+                Ok(self.store.delete_node(node.id).await?)
+            }
+            _ => Err(Failure::Lost),
+        }
+    }
+
+    /// The row comes first: whatever is made for it can be found again after a crash.
+    async fn create(&self, instance: &Resource, spec: &NodeSpec) -> Result<(), Failure> {
+        let provider = self.provider(self.default_provider)?;
+        let id = Uuid::now_v7();
+        let wire = document(spec);
+        let node = Node {
+            id,
+            instance_id: instance.meta.id,
+            project_id: instance.meta.project_id,
+            slug: instance.ty.slug.into(),
+            place: spec.place.clone(),
+            provider: provider.name().into(),
+            address: provider.address(id),
+            port: spec.port,
+            location: None,
+            made: false,
+            document_generation: instance.meta.generation,
+            document_digest: digest(instance.meta.generation, spec.port, &wire),
+            applied_generation: 0,
+            health: serde_json::to_value(Health::Starting)
+                .ok()
+                .and_then(|word| word.as_str().map(str::to_owned))
+                .unwrap_or_default(),
+            message: String::new(),
+            facts: Default::default(),
+            errors: Vec::new(),
+            removed: false,
+            last_seen_at: None,
+            created_at: now(),
+            deleting_at: None,
+        };
+        if self.store.insert_node(&node, &text(&wire)).await? { Ok(()) } else { Err(Failure::Lost) }
+    }
+
+    async fn ensure(&self, node: &Node, spec: &NodeSpec) -> Result<(), Failure> {
+        let endpoints = self.settings.endpoints.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let request = NodeRequest {
+            id: node.id,
+            tag: self.settings.tag.clone(),
+            location: node.location.clone(),
+            token: self.settings.tokens.issue(node.id),
+            endpoints,
+            resources: spec.resources.clone(),
+        };
+        let found = self.provider(&node.provider)?.ensure(&request).await?;
+        let mut node = node.clone();
+        node.made = true;
+        node.address = Some(found.address);
+        node.location = Some(found.location);
+        Ok(self.store.set_node_made(&node).await?)
+    }
+
+    fn provider(&self, name: &str) -> Result<&Arc<dyn Provider>, ProviderError> {
+        self.providers
+            .get(name)
+            .ok_or_else(|| ProviderError::Terminal(format!("the provider `{name}` is not configured here")))
+    }
+
+    /// Children follow their instance: they become active with it, and go when its nodes no longer hold them.
+    async fn children(
+        &self,
+        instance: &Resource,
+        children: &[Vec<Resource>],
+        nodes: &[Node],
+    ) -> Result<(), StoreError> {
+        let errors: Vec<_> = nodes.iter().flat_map(|node| node.errors.clone()).collect();
+        let observed = instance.meta.observed_generation;
+        let mut gone: Vec<&Resource> = Vec::new();
+        for row in children.iter().flatten() {
+            let leaves = row.is_deleting() && row.meta.held_generation <= observed;
+            if leaves || gone.iter().any(|above| above.meta.id == row.meta.parent_id) {
+                gone.push(row);
+                continue;
+            }
+            let after = summary::child(row, observed, &errors, now());
+            if summary::differs(row, &after) {
+                // A row that changed meanwhile is looked at in the pass that its change asked for.
+                self.store.write_observed(&after).await?;
+            }
+        }
+        for row in gone.into_iter().rev() {
+            self.store.remove(row).await?;
+        }
+        Ok(())
+    }
+
+    /// The end of a delete: rows below before the row above.
+    async fn remove_all(&self, instance: &Resource, children: &[Vec<Resource>]) -> Result<Passed, StoreError> {
+        for row in children.iter().rev().flatten() {
+            self.store.remove(row).await?;
+        }
+        self.store.remove(instance).await?;
+        self.breaker.forget(instance.meta.id);
+        Ok(Passed::Gone)
+    }
+}
+
+fn text(document: &WireDocument) -> String {
+    // A struct of a boolean and a JSON value always serialises.
+    serde_json::to_string(document).unwrap_or_default()
+}
+
+fn node_ref(node: &Node) -> NodeRef {
+    NodeRef { id: node.id, location: node.location.clone() }
+}

@@ -1,0 +1,212 @@
+//! The loops: claim and run work, look for silent nodes, listen for agents that died, adopt what runs at start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use futures::FutureExt;
+use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::Reconciler;
+use super::execute::Passed;
+use crate::provider::{NodeState, Provider};
+use crate::secret::random_bytes;
+use crate::store::{Claim, Outcome, StoreError};
+
+/// Instances that one control plane works on at the same time.
+const CONCURRENCY: usize = 16;
+/// A lease outlives the longest pass.
+const LEASE: Duration = Duration::from_secs(60);
+const PASS_DEADLINE: Duration = Duration::from_secs(50);
+/// How often the queue is looked at when no hint comes.
+const POLL: Duration = Duration::from_millis(500);
+const SWEEP: Duration = Duration::from_secs(5);
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+const BACKOFF_LAST: Duration = Duration::from_secs(60);
+
+impl Reconciler {
+    /// Works until `stop` turns true; then lets what is under way come to its end.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut side = JoinSet::new();
+        for provider in self.providers.values() {
+            side.spawn(self.clone().follow_exits(provider.clone()));
+            side.spawn(self.clone().adopt(provider.clone()));
+        }
+        side.spawn(self.clone().sweep());
+        let permits = Arc::new(Semaphore::new(CONCURRENCY));
+        let mut passes = JoinSet::new();
+        let mut changes = self.store.changes();
+        while !*stop.borrow() {
+            let free = permits.available_permits();
+            let claimed = if free == 0 { Ok(Vec::new()) } else { self.claim(free).await };
+            let full = matches!(&claimed, Ok(claims) if !claims.is_empty() && claims.len() == free);
+            match claimed {
+                Ok(claims) => {
+                    for claim in claims {
+                        let Ok(permit) = permits.clone().acquire_owned().await else { break };
+                        let reconciler = self.clone();
+                        passes.spawn(async move {
+                            reconciler.work(claim).await;
+                            drop(permit);
+                        });
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "claiming work failed"),
+            }
+            while passes.try_join_next().is_some() {}
+            if !full {
+                tokio::select! {
+                    _ = stop.changed() => {}
+                    _ = hint(&mut changes) => {}
+                    Some(_) = passes.join_next() => {}
+                    () = tokio::time::sleep(jittered(POLL)) => {}
+                }
+            }
+        }
+        side.abort_all();
+        while passes.join_next().await.is_some() {}
+    }
+
+    async fn claim(&self, free: usize) -> Result<Vec<Claim>, StoreError> {
+        let limit = u16::try_from(free).unwrap_or(u16::MAX);
+        self.store.claim_work(&self.settings.owner, limit, LEASE).await
+    }
+
+    /// One claim from pass to finish. Whatever happens inside, the lease ends or runs out.
+    async fn work(&self, claim: Claim) {
+        let started = std::time::Instant::now();
+        let pass = std::panic::AssertUnwindSafe(self.pass(&claim)).catch_unwind();
+        let passed = match tokio::time::timeout(PASS_DEADLINE, pass).await {
+            Ok(Ok(Ok(passed))) => passed,
+            Ok(Ok(Err(error))) => Passed::Retry(chain(&error)),
+            Ok(Err(_)) => {
+                tracing::error!(instance = %claim.resource_id, "a pass panicked; this is a bug");
+                Passed::Retry("a pass panicked".into())
+            }
+            Err(_) => Passed::Retry(format!("a pass took longer than {PASS_DEADLINE:?}")),
+        };
+        metrics::histogram!("metapaas_reconcile_seconds", "type" => claim.slug.clone())
+            .record(started.elapsed().as_secs_f64());
+        let finished = match passed {
+            Passed::Gone => self.store.forget_work(&claim).await,
+            Passed::LookAgain(due_at) => {
+                self.store.finish_work(&claim, Outcome { due_at, attempts: 0, last_error: None }).await
+            }
+            Passed::Retry(message) => {
+                metrics::counter!("metapaas_reconcile_retries_total", "type" => claim.slug.clone()).increment(1);
+                tracing::warn!(instance = %claim.resource_id, attempts = claim.attempts, %message, "will try again");
+                let due_at = Some(Utc::now() + backoff(claim.attempts));
+                let outcome = Outcome { due_at, attempts: claim.attempts, last_error: Some(message) };
+                self.store.finish_work(&claim, outcome).await
+            }
+        };
+        if let Err(error) = finished {
+            // The lease runs out and the work is done again, which does no harm.
+            tracing::warn!(instance = %claim.resource_id, %error, "finishing work failed");
+        }
+    }
+
+    /// Wakes the instances of nodes whose agents died.
+    async fn follow_exits(self: Arc<Self>, provider: Arc<dyn Provider>) {
+        let mut exits = provider.exits();
+        loop {
+            match exits.recv().await {
+                Ok(node) => self.wake_node(node).await,
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Finds the nodes that an earlier run made, has them watched, and wakes those that do not run.
+    async fn adopt(self: Arc<Self>, provider: Arc<dyn Provider>) {
+        let nodes = match provider.list(&self.settings.tag).await {
+            Ok(nodes) => nodes,
+            Err(error) => {
+                tracing::warn!(%error, provider = provider.name(), "listing nodes failed");
+                return;
+            }
+        };
+        for node in nodes {
+            match self.store.node(node.id).await {
+                Ok(Some(_)) => {
+                    if !matches!(provider.observe(&node).await, Ok(NodeState::Running)) {
+                        self.wake_node(node.id).await;
+                    }
+                }
+                Ok(None) => {
+                    tracing::warn!(node = %node.id, location = ?node.location, "a node without a row; it is left alone");
+                }
+                Err(error) => tracing::warn!(%error, "looking up a node failed"),
+            }
+        }
+    }
+
+    /// Wakes the instances of nodes that have been silent for too long. Reads only those, by index.
+    async fn sweep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(jittered(SWEEP)).await;
+            let silence = self.settings.policy.silence;
+            let now = Utc::now();
+            // Nodes could not report while no control plane ran.
+            if now < self.started_at + silence {
+                continue;
+            }
+            match self.store.silent_nodes(now - silence, 100).await {
+                Ok(nodes) => {
+                    for node in nodes {
+                        if let Err(error) = self.store.wake(node.instance_id, &node.slug).await {
+                            tracing::warn!(%error, "waking an instance failed");
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "looking for silent nodes failed"),
+            }
+        }
+    }
+
+    async fn wake_node(&self, id: Uuid) {
+        let woken = match self.store.node(id).await {
+            Ok(Some(node)) => self.store.wake(node.instance_id, &node.slug).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = woken {
+            tracing::warn!(node = %id, %error, "waking the instance of a node failed");
+        }
+    }
+}
+
+/// Resolves when something changed, or may have.
+async fn hint(changes: &mut broadcast::Receiver<Uuid>) {
+    match changes.recv().await {
+        Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+        Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+    }
+    // One look at the queue serves all hints that came together.
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    while changes.try_recv().is_ok() {}
+}
+
+fn backoff(attempts: u32) -> Duration {
+    let doubled = BACKOFF_FIRST.saturating_mul(1 << attempts.saturating_sub(1).min(16));
+    jittered(doubled.min(BACKOFF_LAST))
+}
+
+/// Between half and one and a half times `duration`, so that many do not come at once.
+fn jittered(duration: Duration) -> Duration {
+    let [byte] = random_bytes::<1>();
+    duration.mul_f64(0.5 + f64::from(byte) / 256.0)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

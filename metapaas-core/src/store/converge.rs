@@ -1,0 +1,93 @@
+//! What the reconciler reads and writes of instances and their children.
+
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::resources::rows::read_resource;
+use super::resources::statements::slots;
+use super::value::{Arg, Row};
+use super::{Store, codec, now};
+use crate::authz::authorize;
+use crate::descriptor::Action;
+use crate::registry::RegisteredType;
+use crate::request::RequestContext;
+use crate::resource::{Datum, Resource};
+use crate::store::statement::Statement;
+
+impl Store {
+    /// An instance and all rows below it, by type.
+    pub(crate) async fn tree(
+        &self,
+        root: &RegisteredType,
+        id: Uuid,
+    ) -> Result<Option<(Resource, Vec<Vec<Resource>>)>, StoreError> {
+        let mut args = vec![Arg::Uuid(None); slots::INSTANCE + 1];
+        args[slots::ID] = Arg::from(id);
+        args[slots::INSTANCE] = Arg::from(id);
+        let rows = self.database.fetch("read an instance", &self.statements(root).by_id, &args).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let instance = read_resource(root.ty, row)?;
+        let mut children = Vec::new();
+        for child in self.registry.below(root.index) {
+            let rows =
+                self.database.fetch("read children", &self.statements(child).of_instance, &args).await?;
+            children.push(rows.iter().map(|row| read_resource(child.ty, row)).collect::<Result<_, _>>()?);
+        }
+        Ok(Some((instance, children)))
+    }
+
+    /// Writes status, conditions, nodes and outputs of `row` over the version that has its revision. `false` when
+    /// the row has changed meanwhile.
+    pub(crate) async fn write_observed(&self, row: &Resource) -> Result<bool, StoreError> {
+        let registered = self.registered(row)?;
+        let allowed = authorize(&RequestContext::system("reconcile"), row.ty, Action::Update);
+        let mut args = self.arguments(&allowed, row, &row.key(), "status", None);
+        args[slots::NOW] = Arg::from(now());
+        for (field, datum) in row.ty.fields.iter().zip(&row.fields) {
+            // Only outputs are written; a secret's slot is not in the statement.
+            let value = if field.output { datum.to_json() } else { serde_json::Value::Null };
+            args.push(codec::encode(&self.keys, row.ty, field, row.meta.id, &value));
+        }
+        let statements = self.statements(registered);
+        let rows = statements.observe.run(&self.database, "write a status", args).await?;
+        if !rows.is_empty() {
+            self.changed(row.meta.id);
+        }
+        Ok(!rows.is_empty())
+    }
+
+    /// Removes a row that was asked to go and has nothing left.
+    pub(crate) async fn remove(&self, row: &Resource) -> Result<(), StoreError> {
+        let registered = self.registered(row)?;
+        let allowed = authorize(&RequestContext::system("reconcile"), row.ty, Action::Delete);
+        let mut args = self.arguments(&allowed, row, &row.key(), "deleted", None);
+        args[slots::NOW] = Arg::from(now());
+        args.extend(row.fields.iter().map(|_: &Datum| Arg::Text(None)));
+        self.statements(registered).remove.run(&self.database, "remove a row", args).await?;
+        self.changed(row.meta.id);
+        Ok(())
+    }
+
+    fn registered(&self, row: &Resource) -> Result<&RegisteredType, StoreError> {
+        self.registry.of(row.ty).ok_or_else(|| StoreError::Corrupt {
+            action: "find a type",
+            detail: format!("{} is not registered", row.ty.name),
+        })
+    }
+
+    /// Runs one statement in a transaction of its own.
+    pub(super) async fn run_write(
+        &self,
+        action: &'static str,
+        statement: &Statement,
+        args: Vec<Arg>,
+    ) -> Result<Vec<Row>, StoreError> {
+        if self.database.dialect() == super::Dialect::Postgres {
+            return self.database.fetch(action, statement, &args).await;
+        }
+        let statement = statement.clone();
+        self.database
+            .write(action, move |tx| Box::pin(async move { tx.fetch(action, &statement, &args).await }))
+            .await
+    }
+}

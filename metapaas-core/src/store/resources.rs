@@ -1,0 +1,398 @@
+//! Rows of the hosted types: what requests do to them. Every function takes the [`Allowed`] token.
+
+pub(super) mod rows;
+pub(super) mod statements;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+pub use self::rows::Locator;
+use self::rows::read_resource;
+use self::statements::{list, slots};
+use super::Store;
+use super::error::StoreError;
+use super::statement::Statement;
+use super::value::{Arg, Required, raw_json};
+use super::{codec, resources::statements::TypeStatements};
+use crate::authz::{Allowed, Projects};
+use crate::descriptor::Spec;
+use crate::error::{Error, ErrorCode};
+use crate::registry::RegisteredType;
+use crate::resource::{Change, Datum, Meta, NewResource, Resource};
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The rows.
+    pub items: Vec<Resource>,
+    /// Whether more follow.
+    pub has_more: bool,
+}
+
+/// What a delete came to.
+#[derive(Clone, Debug)]
+pub enum Deleted {
+    /// There is work left; the row as it stands.
+    Underway(Box<Resource>),
+}
+
+/// The current time in the steps that both databases keep.
+pub fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
+
+impl Store {
+    pub(super) fn statements(&self, registered: &RegisteredType) -> &TypeStatements {
+        &self.types[registered.index]
+    }
+
+    /// Reads one row.
+    ///
+    /// # Errors
+    /// `NotFound` also when the caller may not see it, `AmbiguousName`, `Unavailable`.
+    pub async fn get(
+        &self,
+        allowed: &Allowed,
+        registered: &RegisteredType,
+        locator: &Locator,
+    ) -> Result<Resource, Error> {
+        let found = self.locate(allowed, registered, locator).await?;
+        allowed.on_row(found.meta.project_id, &locator.last())?;
+        Ok(found)
+    }
+
+    /// Reads a page of the rows that the caller may see, oldest first; `parent` is the row above for children.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn list(
+        &self,
+        allowed: &Allowed,
+        registered: &RegisteredType,
+        parent: Option<&Resource>,
+        project: Option<Uuid>,
+        after: Option<Uuid>,
+        limit: u16,
+    ) -> Result<Page, Error> {
+        let statements = self.statements(registered);
+        let later = usize::from(after.is_some());
+        let mut args = vec![
+            Arg::Uuid(parent.map(|parent| parent.meta.id)),
+            Arg::Uuid(after),
+            // One more than asked for tells whether there is a next page.
+            Arg::from(i64::from(limit) + 1),
+        ];
+        let dynamic: Statement;
+        let narrowed = match (project, allowed.sees()) {
+            // Children belong to their parent's project, which was looked at.
+            _ if parent.is_some() => Projects::All,
+            (Some(project), sees) if sees.contains(project) => Projects::Some([project].into()),
+            (Some(_), _) => Projects::Some([].into()),
+            (None, sees) => sees.clone(),
+        };
+        let statement = match &narrowed {
+            Projects::All => &statements.list_all[later],
+            Projects::Some(projects) => {
+                args.extend(projects.iter().map(|project| Arg::from(*project)));
+                match projects.len() {
+                    0 => return Ok(Page { items: Vec::new(), has_more: false }),
+                    1 => &statements.list_one[later],
+                    _ => {
+                        let select = list(registered.ty, &narrowed, after.is_some(), false);
+                        dynamic = Statement::new(self.database.dialect(), &select);
+                        &dynamic
+                    }
+                }
+            }
+        };
+        let rows = self.database.fetch("list", statement, &args).await?;
+        let has_more = rows.len() > usize::from(limit);
+        let items = rows
+            .iter()
+            .take(limit.into())
+            .map(|row| read_resource(registered.ty, row))
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Page { items, has_more })
+    }
+
+    /// Makes a row, below `parent` for children.
+    ///
+    /// # Errors
+    /// `Forbidden`, `NameTaken`, `InvalidState` when the instance is on its way out, `Unavailable`.
+    pub async fn create(
+        &self,
+        allowed: &Allowed,
+        registered: &RegisteredType,
+        parent: Option<&Resource>,
+        new: NewResource,
+    ) -> Result<Resource, Error> {
+        let ty = registered.ty;
+        allowed.in_project(new.project_id)?;
+        if let Some(parent) = parent.filter(|parent| parent.is_deleting()) {
+            return Err(deleting(parent));
+        }
+        let id = Uuid::now_v7();
+        let now = now();
+        let meta = Meta {
+            id,
+            project_id: new.project_id,
+            instance_id: parent.map_or(id, |parent| parent.meta.instance_id),
+            parent_id: parent.map_or(id, |parent| parent.meta.id),
+            name: new.name,
+            description: new.description,
+            version: new.version,
+            labels: raw_json(&new.labels),
+            status: "PENDING".into(),
+            conditions: raw_json(&json!([{
+                "type": "Ready", "status": "False", "reason": "Pending",
+                "message": "waiting for a worker", "since": crate::resource::rfc3339(now),
+            }])),
+            nodes: ty.is_instance().then(|| raw_json(&json!([]))),
+            generation: 1,
+            observed_generation: 0,
+            held_generation: 0,
+            revision: 0,
+            created_at: now,
+            updated_at: now,
+            deleting_at: None,
+        };
+        let mut resource = Resource { ty, meta, fields: new.fields.iter().map(|_| Datum::Null).collect() };
+        let key = key_of(&resource, &new.fields);
+        let mut args = self.arguments(allowed, &resource, &key, "created", None);
+        for (field, value) in ty.fields.iter().zip(&new.fields) {
+            args.push(codec::encode(&self.keys, ty, field, id, value));
+        }
+        let rows = self.statements(registered).create.run(&self.database, "create", args).await;
+        let rows = rows.map_err(|error| self.explain_conflict(registered, error, &key))?;
+        let Some(row) = rows.first() else {
+            return Err(parent.map_or_else(|| Error::internal("a create answered no row"), deleting));
+        };
+        resource.meta.revision = row.int(0).required("revision")?;
+        resource.meta.held_generation = held(registered, row)?;
+        for (index, value) in new.fields.into_iter().enumerate() {
+            let field = &ty.fields[index];
+            resource.fields[index] = if new.generated.contains(&index) {
+                Datum::Written(value)
+            } else if field.is_secret() {
+                Datum::Sealed(String::new())
+            } else {
+                datum(value)
+            };
+        }
+        self.changed(resource.meta.instance_id);
+        Ok(resource)
+    }
+
+    /// Writes a change onto `current`, when the row still has its revision.
+    ///
+    /// # Errors
+    /// `Forbidden`, `PreconditionFailed` when the row has changed since, `NameTaken`, `InvalidState`, `Unavailable`.
+    pub async fn update(
+        &self,
+        allowed: &Allowed,
+        registered: &RegisteredType,
+        current: &Resource,
+        change: Change,
+    ) -> Result<Resource, Error> {
+        let ty = registered.ty;
+        let key = current.key();
+        allowed.on_row(current.meta.project_id, &key)?;
+        if current.is_deleting() {
+            return Err(deleting(current));
+        }
+        if change.is_empty() {
+            return Ok(current.clone());
+        }
+        let mut updated = current.clone();
+        let changes_spec = change.changes_spec();
+        let mut names: Vec<&str> = change.fields.iter().map(|(index, _)| ty.fields[*index].name).collect();
+        names.extend(change.version.is_some().then_some("version"));
+        names.extend(change.description.is_some().then_some("description"));
+        names.extend(change.labels.is_some().then_some("labels"));
+        let detail = json!({ "changed": names });
+        if let Some(description) = change.description {
+            updated.meta.description = description;
+        }
+        if let Some(labels) = change.labels {
+            updated.meta.labels = raw_json(&labels);
+        }
+        if let Some(version) = change.version {
+            updated.meta.version = version;
+        }
+        if changes_spec && matches!(updated.meta.status.as_str(), "ACTIVE" | "ERROR") {
+            updated.meta.status = "UPDATING".into();
+        }
+        updated.meta.updated_at = now();
+        let mut args = self.arguments(allowed, &updated, &key, "updated", Some(&detail));
+        args[slots::GENERATION_STEP] = Arg::from(i64::from(changes_spec));
+        let mut changed = change.fields.into_iter().peekable();
+        for (index, field) in ty.fields.iter().enumerate() {
+            let value = changed.next_if(|(at, _)| *at == index).map(|(_, value)| value);
+            args.push(match (&value, &current.fields[index]) {
+                (Some(value), _) => codec::encode(&self.keys, ty, field, current.meta.id, value),
+                (None, Datum::Sealed(sealed)) => Arg::from(sealed.as_str()),
+                (None, Datum::Json(raw)) => Arg::from(raw.clone()),
+                (None, datum) => codec::encode(&self.keys, ty, field, current.meta.id, &datum.to_json()),
+            });
+            if let Some(value) = value {
+                updated.fields[index] =
+                    if field.is_secret() { Datum::Sealed(String::new()) } else { datum(value) };
+            }
+        }
+        let rows = self.statements(registered).update.run(&self.database, "update", args).await;
+        let rows = rows.map_err(|error| self.explain_conflict(registered, error, &key))?;
+        let row = rows.first().ok_or_else(|| changed_meanwhile(current))?;
+        updated.meta.revision = row.int(0).required("revision")?;
+        updated.meta.generation = row.int(1).required("generation")?;
+        updated.meta.held_generation = held(registered, row)?;
+        self.changed(updated.meta.instance_id);
+        Ok(updated)
+    }
+
+    /// Asks for a row to go away. A repeat finds it on its way.
+    ///
+    /// # Errors
+    /// `Forbidden`, `PreconditionFailed` when the row has changed since, `Unavailable`.
+    pub async fn delete(
+        &self,
+        allowed: &Allowed,
+        registered: &RegisteredType,
+        current: &Resource,
+    ) -> Result<Deleted, Error> {
+        let key = current.key();
+        allowed.on_row(current.meta.project_id, &key)?;
+        if current.is_deleting() {
+            return Ok(Deleted::Underway(Box::new(current.clone())));
+        }
+        let mut going = current.clone();
+        let now = now();
+        going.meta.updated_at = now;
+        going.meta.deleting_at = Some(now);
+        going.meta.status = "DELETING".into();
+        let args = self.arguments(allowed, &going, &key, "deleting", None);
+        let rows = self.statements(registered).mark_deleting.run(&self.database, "delete", args).await?;
+        let row = rows.first().ok_or_else(|| changed_meanwhile(current))?;
+        going.meta.revision = row.int(0).required("revision")?;
+        going.meta.held_generation = held(registered, row)?;
+        self.changed(going.meta.instance_id);
+        Ok(Deleted::Underway(Box::new(going)))
+    }
+
+    /// The canonical spec of a row, secrets in the open. For validation and plans, never for answers.
+    ///
+    /// # Errors
+    /// When a secret cannot be opened.
+    pub fn reveal(&self, resource: &Resource) -> Result<Spec, StoreError> {
+        let ty = resource.ty;
+        let fields = ty.fields.iter().zip(&resource.fields);
+        fields
+            .map(|(field, datum)| {
+                let value = codec::reveal(&self.keys, ty, field, resource.meta.id, datum)?;
+                Ok((field.name.to_owned(), value))
+            })
+            .collect()
+    }
+
+    /// The values before the fields, for any statement that changes a row.
+    pub(super) fn arguments(
+        &self,
+        allowed: &Allowed,
+        row: &Resource,
+        key: &str,
+        action: &str,
+        detail: Option<&Value>,
+    ) -> Vec<Arg> {
+        let meta = &row.meta;
+        let context = allowed.context();
+        let args = vec![
+            Arg::from(meta.id),
+            Arg::from(meta.project_id),
+            Arg::from(meta.instance_id),
+            Arg::from(meta.parent_id),
+            Arg::Text(meta.name.clone()),
+            Arg::from(meta.description.as_str()),
+            Arg::from(meta.version.as_str()),
+            Arg::from(meta.labels.clone()),
+            Arg::from(meta.status.as_str()),
+            Arg::from(meta.conditions.clone()),
+            Arg::Json(meta.nodes.clone()),
+            Arg::from(meta.updated_at),
+            Arg::from(meta.revision),
+            Arg::from(0),
+            Arg::from(context.actor.kind.as_str()),
+            Arg::Uuid((!context.actor.id.is_nil()).then_some(context.actor.id)),
+            Arg::from(&*context.actor.name),
+            Arg::from(&*context.request_id),
+            Arg::from(row.ty.slug),
+            Arg::from(row.ty.plural),
+            Arg::from(key),
+            Arg::from(action),
+            Arg::Json(detail.map(raw_json)),
+            Arg::from(meta.observed_generation),
+        ];
+        debug_assert_eq!(args.len(), slots::FIELDS);
+        args
+    }
+
+    /// Which unique value is taken, in the client's words.
+    fn explain_conflict(&self, registered: &RegisteredType, error: StoreError, key: &str) -> Error {
+        let ty = registered.ty;
+        let StoreError::Taken { constraint, .. } = &error else { return error.into() };
+        let table = ty.table();
+        let unique = ty
+            .fields
+            .iter()
+            .filter(|field| Some(field.name) != ty.key_name())
+            .find(|field| constraint.split(|byte: char| !byte.is_alphanumeric() && byte != '_').any(|word| {
+                word == field.name || word.strip_prefix(&table).is_some_and(|rest| rest.contains(field.name))
+            }));
+        let (pointer, detail) = match unique {
+            Some(field) => (format!("/{}", field.name), format!("another one has this {}", field.name)),
+            None => {
+                let name = ty.key_name().unwrap_or("id");
+                (format!("/{name}"), format!("the {name} {key:?} is taken"))
+            }
+        };
+        let mut answer = Error::new(ErrorCode::NameTaken, detail.clone());
+        answer.problems.push(crate::error::Problem::new(pointer, "TAKEN", detail));
+        answer
+    }
+}
+
+fn held(registered: &RegisteredType, row: &super::value::Row) -> Result<i64, StoreError> {
+    if registered.ty.is_instance() { row.int(1).required("generation") } else { row.int(2).required("held_generation") }
+}
+
+fn key_of(resource: &Resource, fields: &[Value]) -> String {
+    let ty = resource.ty;
+    match (&resource.meta.name, ty.key_name()) {
+        (Some(name), _) => name.clone(),
+        (None, Some(key)) => {
+            let index = ty.fields.iter().position(|field| field.name == key);
+            match index.map(|index| &fields[index]) {
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+                None => resource.meta.id.to_string(),
+            }
+        }
+        (None, None) => resource.meta.id.to_string(),
+    }
+}
+
+/// A canonical value as the store would read it back.
+fn datum(value: Value) -> Datum {
+    match value {
+        Value::Null => Datum::Null,
+        other => Datum::Written(other),
+    }
+}
+
+fn deleting(row: &Resource) -> Error {
+    Error::new(ErrorCode::InvalidState, format!("{} {:?} is being deleted", row.ty.name, row.key()))
+}
+
+fn changed_meanwhile(row: &Resource) -> Error {
+    let detail = format!("{} {:?} has changed since it was read; read it again", row.ty.name, row.key());
+    Error::new(ErrorCode::PreconditionFailed, detail)
+}

@@ -1,0 +1,408 @@
+//! The statements of one type, written once at start from its descriptor.
+
+use sea_query::{Alias, Expr, ExprTrait, OnConflict, Order, Query, SelectStatement, SimpleExpr};
+
+use crate::authz::Projects;
+use crate::descriptor::TypeDescriptor;
+use crate::store::operation::{LOCKED, Operation, OperationBuilder, ROW, insert_row};
+use crate::store::statement::{Dialect, Statement, slot};
+
+/// Numbers of the values that the statements of a type take.
+pub(in crate::store) mod slots {
+    pub(crate) const ID: usize = 0;
+    pub(crate) const PROJECT: usize = 1;
+    pub(crate) const INSTANCE: usize = 2;
+    pub(crate) const PARENT: usize = 3;
+    pub(crate) const NAME: usize = 4;
+    pub(crate) const DESCRIPTION: usize = 5;
+    pub(crate) const VERSION: usize = 6;
+    pub(crate) const LABELS: usize = 7;
+    pub(crate) const STATUS: usize = 8;
+    pub(crate) const CONDITIONS: usize = 9;
+    pub(crate) const NODES: usize = 10;
+    pub(crate) const NOW: usize = 11;
+    pub(crate) const OLD_REVISION: usize = 12;
+    pub(crate) const GENERATION_STEP: usize = 13;
+    pub(crate) const ACTOR_KIND: usize = 14;
+    pub(crate) const ACTOR_ID: usize = 15;
+    pub(crate) const ACTOR_NAME: usize = 16;
+    pub(crate) const REQUEST_ID: usize = 17;
+    pub(crate) const SLUG: usize = 18;
+    pub(crate) const PLURAL: usize = 19;
+    pub(crate) const KEY: usize = 20;
+    pub(crate) const ACTION: usize = 21;
+    pub(crate) const DETAIL: usize = 22;
+    pub(crate) const OBSERVED: usize = 23;
+    /// The first field; the others follow in the descriptor's order.
+    pub(crate) const FIELDS: usize = 24;
+}
+
+/// Values of list statements.
+pub(super) mod list_slots {
+    pub(crate) const PARENT: usize = 0;
+    pub(crate) const AFTER: usize = 1;
+    pub(crate) const LIMIT: usize = 2;
+    /// The first project; the others follow.
+    pub(crate) const PROJECTS: usize = 3;
+}
+
+/// Everything that is done to rows of one type.
+#[derive(Debug)]
+pub(in crate::store) struct TypeStatements {
+    /// By id.
+    pub(in crate::store) by_id: Statement,
+    /// By parent id and key (children), by key (instances, in any project).
+    pub(in crate::store) by_key: Option<Statement>,
+    /// Instances by key within one project.
+    pub(in crate::store) by_key_in_project: Option<Statement>,
+    /// All rows of one instance, oldest first.
+    pub(in crate::store) of_instance: Statement,
+    /// First page and later pages over all projects (or of one parent).
+    pub(in crate::store) list_all: [Statement; 2],
+    /// First page and later pages of one project.
+    pub(in crate::store) list_one: [Statement; 2],
+    pub(in crate::store) create: Operation,
+    pub(in crate::store) update: Operation,
+    pub(in crate::store) mark_deleting: Operation,
+    /// Removes the row for good.
+    pub(in crate::store) remove: Operation,
+    /// Writes what the platform found: status, conditions, nodes, outputs.
+    pub(in crate::store) observe: Operation,
+}
+
+impl TypeStatements {
+    pub(in crate::store) fn new(dialect: Dialect, ty: &'static TypeDescriptor) -> Self {
+        let one = |query: &SelectStatement| Statement::new(dialect, query);
+        let by_key = ty.key_name().map(|key| {
+            let mut select = select(ty);
+            select.and_where(Expr::col(Alias::new(key)).eq(slot(slots::KEY)));
+            if !ty.is_instance() {
+                select.and_where(Expr::col(Alias::new("parent_id")).eq(slot(slots::PARENT)));
+            }
+            select
+        });
+        let by_key_in_project = by_key.clone().filter(|_| ty.is_instance()).map(|mut select| {
+            one(select.and_where(Expr::col(Alias::new("project_id")).eq(slot(slots::PROJECT))))
+        });
+        let project = |later: bool| Statement::new(dialect, &list(ty, &Projects::All, later, true));
+        Self {
+            by_id: one(select(ty).and_where(Expr::col(Alias::new("id")).eq(slot(slots::ID)))),
+            by_key: by_key.map(|select| one(&select)),
+            by_key_in_project,
+            of_instance: one(select(ty)
+                .and_where(Expr::col(Alias::new(instance_column(ty))).eq(slot(slots::INSTANCE)))
+                .order_by(Alias::new("id"), Order::Asc)),
+            list_all: [false, true].map(|later| one(&list(ty, &Projects::All, later, false))),
+            list_one: [false, true].map(project),
+            create: create(dialect, ty),
+            update: update(dialect, ty),
+            mark_deleting: mark_deleting(dialect, ty),
+            remove: remove(dialect, ty),
+            observe: observe(dialect, ty),
+        }
+    }
+}
+
+fn instance_column(ty: &TypeDescriptor) -> &'static str {
+    if ty.is_instance() { "id" } else { "instance_id" }
+}
+
+/// Columns in the order that the reader of rows knows.
+fn select(ty: &TypeDescriptor) -> SelectStatement {
+    let mut columns = vec!["id", "project_id"];
+    if ty.is_instance() {
+        columns.extend(["id", "id", "generation", "version", "nodes"]);
+    } else {
+        columns.extend(["instance_id", "parent_id", "held_generation"]);
+    }
+    columns.extend([
+        "description",
+        "labels",
+        "status",
+        "conditions",
+        "generation",
+        "observed_generation",
+        "revision",
+        "created_at",
+        "updated_at",
+        "deleting_at",
+    ]);
+    if ty.has_framework_name() {
+        columns.push("name");
+    }
+    columns.extend(ty.fields.iter().map(|field| field.name));
+    Query::select().columns(columns.into_iter().map(Alias::new)).from(Alias::new(ty.table())).to_owned()
+}
+
+/// One page in the order of ids, which is the order of creation.
+pub(super) fn list(ty: &TypeDescriptor, projects: &Projects, later: bool, one_project: bool) -> SelectStatement {
+    let mut select = select(ty);
+    if !ty.is_instance() {
+        select.and_where(Expr::col(Alias::new("parent_id")).eq(slot(list_slots::PARENT)));
+    }
+    if one_project {
+        select.and_where(Expr::col(Alias::new("project_id")).eq(slot(list_slots::PROJECTS)));
+    }
+    if let Projects::Some(projects) = projects {
+        let values = (0..projects.len()).map(|index| slot(list_slots::PROJECTS + index));
+        select.and_where(Expr::col(Alias::new("project_id")).is_in(values));
+    }
+    if later {
+        select.and_where(Expr::col(Alias::new("id")).gt(slot(list_slots::AFTER)));
+    }
+    select.order_by(Alias::new("id"), Order::Asc).limit(list_slots::LIMIT as u64);
+    select
+}
+
+fn field_slot(index: usize) -> SimpleExpr {
+    slot(slots::FIELDS + index)
+}
+
+/// The generation of the instance once this operation is done, for a child that changes with it.
+fn held_generation(dialect: Dialect, ty: &TypeDescriptor) -> SimpleExpr {
+    match dialect {
+        Dialect::Postgres => Expr::cust("(SELECT generation + 1 FROM locked_instance)"),
+        Dialect::Sqlite => {
+            let select = Query::select()
+                .expr(Expr::col(Alias::new("generation")).add(Expr::cust("1")))
+                .from(Alias::new(ty.root().table()))
+                .and_where(Expr::col(Alias::new("id")).eq(slot(slots::INSTANCE)))
+                .to_owned();
+            SimpleExpr::SubQuery(None, Box::new(select.into()))
+        }
+    }
+}
+
+/// Begins an operation; for a child it locks the instance, which must not be on its way out.
+fn begin(dialect: Dialect, ty: &TypeDescriptor) -> OperationBuilder {
+    let builder = OperationBuilder::new(dialect);
+    if ty.is_instance() {
+        return builder;
+    }
+    let mut lock = Query::select();
+    lock.column(Alias::new("generation"))
+        .from(Alias::new(ty.root().table()))
+        .and_where(Expr::col(Alias::new("id")).eq(slot(slots::INSTANCE)))
+        .and_where(Expr::col(Alias::new("deleting_at")).is_null());
+    if dialect == Dialect::Postgres {
+        lock.lock_exclusive();
+    }
+    builder.guard(LOCKED, lock)
+}
+
+/// Ends a user's operation: the instance above a child moves on, the event is kept, the worker is told.
+fn end(mut builder: OperationBuilder, dialect: Dialect, ty: &TypeDescriptor, columns: &[&'static str]) -> Operation {
+    if !ty.is_instance() {
+        let mut raise = Query::update();
+        raise
+            .table(Alias::new(ty.root().table()))
+            .value(Alias::new("generation"), Expr::col(Alias::new("generation")).add(Expr::cust("1")))
+            .value(Alias::new("revision"), builder.instance_revision())
+            .value(Alias::new("updated_at"), slot(slots::NOW))
+            .value(
+                Alias::new("status"),
+                Expr::cust("CASE status WHEN 'ACTIVE' THEN 'UPDATING' WHEN 'ERROR' THEN 'UPDATING' ELSE status END"),
+            )
+            .and_where(Expr::col(Alias::new("id")).eq(slot(slots::INSTANCE)));
+        if dialect == Dialect::Postgres {
+            raise.and_where(Expr::cust("EXISTS (SELECT 1 FROM changed_row)"));
+        }
+        raise.returning_col(Alias::new("revision"));
+        builder = builder.guard("changed_instance", raise);
+    }
+    let builder = event(builder);
+    wake(builder).finish(columns)
+}
+
+fn event(builder: OperationBuilder) -> OperationBuilder {
+    let revision = builder.revision();
+    let generation = Expr::cust("0");
+    builder.insert_after(
+        "kept_event",
+        ROW,
+        "metapaas_events",
+        vec![
+            ("seq", revision),
+            ("at", slot(slots::NOW)),
+            ("project_id", slot(slots::PROJECT)),
+            ("type", slot(slots::SLUG)),
+            ("plural", slot(slots::PLURAL)),
+            ("resource_id", slot(slots::ID)),
+            ("instance_id", slot(slots::INSTANCE)),
+            ("name", slot(slots::KEY)),
+            ("action", slot(slots::ACTION)),
+            ("actor_kind", slot(slots::ACTOR_KIND)),
+            ("actor_id", slot(slots::ACTOR_ID)),
+            ("actor_name", slot(slots::ACTOR_NAME)),
+            ("request_id", slot(slots::REQUEST_ID)),
+            ("generation", generation),
+            ("detail", slot(slots::DETAIL)),
+        ],
+        None,
+    )
+}
+
+/// The instance's work row becomes due. A claim that is under way sees `wake` move and does not put it to sleep.
+fn wake(builder: OperationBuilder) -> OperationBuilder {
+    builder.insert_after("due_work", ROW, "metapaas_work", wake_values(), Some(wake_conflict()))
+}
+
+fn wake_values() -> Vec<(&'static str, SimpleExpr)> {
+    vec![
+        ("resource_id", slot(slots::INSTANCE)),
+        ("type", slot(slots::SLUG)),
+        ("due_at", slot(slots::NOW)),
+        ("priority", Expr::cust("0")),
+        ("attempts", Expr::cust("0")),
+        ("wake", Expr::cust("1")),
+        ("claimed_wake", Expr::cust("0")),
+        ("epoch", Expr::cust("0")),
+    ]
+}
+
+fn wake_conflict() -> OnConflict {
+    OnConflict::column(Alias::new("resource_id"))
+        .update_column(Alias::new("due_at"))
+        .value(Alias::new("wake"), Expr::cust("metapaas_work.wake + 1"))
+        .value(Alias::new("attempts"), Expr::cust("0"))
+        .to_owned()
+}
+
+/// Makes the work row of an instance due, on its own.
+pub(in crate::store) fn wake_statement(dialect: Dialect) -> Statement {
+    Statement::new(dialect, &insert_row(dialect, "metapaas_work", wake_values(), None, Some(wake_conflict())))
+}
+
+fn create(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
+    let builder = begin(dialect, ty);
+    let mut values = vec![("id", slot(slots::ID)), ("project_id", slot(slots::PROJECT))];
+    if ty.is_instance() {
+        values.push(("version", slot(slots::VERSION)));
+        values.push(("nodes", slot(slots::NODES)));
+    } else {
+        values.push(("instance_id", slot(slots::INSTANCE)));
+        values.push(("parent_id", slot(slots::PARENT)));
+        values.push(("held_generation", held_generation(dialect, ty)));
+    }
+    if ty.has_framework_name() {
+        values.push(("name", slot(slots::NAME)));
+    }
+    values.extend([
+        ("description", slot(slots::DESCRIPTION)),
+        ("labels", slot(slots::LABELS)),
+        ("status", slot(slots::STATUS)),
+        ("conditions", slot(slots::CONDITIONS)),
+        ("generation", Expr::cust("1")),
+        ("observed_generation", Expr::cust("0")),
+        ("revision", builder.revision()),
+        ("created_at", slot(slots::NOW)),
+        ("updated_at", slot(slots::NOW)),
+    ]);
+    for (index, field) in ty.fields.iter().enumerate() {
+        values.push((field.name, field_slot(index)));
+    }
+    let after = if ty.is_instance() { "next_revision" } else { LOCKED };
+    let mut insert = insert_row(dialect, &ty.table(), values, Some(after), None);
+    insert.returning(Query::returning().columns(returned(ty).into_iter().map(Alias::new)));
+    end(builder.guard(ROW, insert), dialect, ty, &returned(ty))
+}
+
+/// What a changed row answers: revision, generation, and for a child the instance generation that holds it.
+fn returned(ty: &TypeDescriptor) -> Vec<&'static str> {
+    if ty.is_instance() {
+        vec!["revision", "generation"]
+    } else {
+        vec!["revision", "generation", "held_generation"]
+    }
+}
+
+fn update(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
+    let builder = begin(dialect, ty);
+    let mut update = Query::update();
+    update
+        .table(Alias::new(ty.table()))
+        .value(Alias::new("description"), slot(slots::DESCRIPTION))
+        .value(Alias::new("labels"), slot(slots::LABELS))
+        .value(Alias::new("status"), slot(slots::STATUS))
+        .value(Alias::new("revision"), builder.revision())
+        .value(Alias::new("updated_at"), slot(slots::NOW))
+        .value(
+            Alias::new("generation"),
+            Expr::col(Alias::new("generation")).add(slot(slots::GENERATION_STEP)),
+        );
+    if ty.is_instance() {
+        update.value(Alias::new("version"), slot(slots::VERSION));
+    } else {
+        update.value(Alias::new("held_generation"), held_generation(dialect, ty));
+    }
+    for (index, field) in ty.fields.iter().enumerate().filter(|(_, field)| field.is_mutable()) {
+        update.value(Alias::new(field.name), field_slot(index));
+    }
+    update
+        .and_where(Expr::col(Alias::new("id")).eq(slot(slots::ID)))
+        .and_where(Expr::col(Alias::new("revision")).eq(slot(slots::OLD_REVISION)))
+        .and_where(Expr::col(Alias::new("deleting_at")).is_null());
+    if dialect == Dialect::Postgres && !ty.is_instance() {
+        update.and_where(Expr::cust("EXISTS (SELECT 1 FROM locked_instance)"));
+    }
+    update.returning(Query::returning().columns(returned(ty).into_iter().map(Alias::new)));
+    end(builder.guard(ROW, update), dialect, ty, &returned(ty))
+}
+
+fn mark_deleting(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
+    let builder = begin(dialect, ty);
+    let mut update = Query::update();
+    update
+        .table(Alias::new(ty.table()))
+        .value(Alias::new("status"), Expr::cust("'DELETING'"))
+        .value(Alias::new("deleting_at"), slot(slots::NOW))
+        .value(Alias::new("revision"), builder.revision())
+        .value(Alias::new("updated_at"), slot(slots::NOW));
+    if !ty.is_instance() {
+        update.value(Alias::new("held_generation"), held_generation(dialect, ty));
+        if dialect == Dialect::Postgres {
+            update.and_where(Expr::cust("EXISTS (SELECT 1 FROM locked_instance)"));
+        }
+    }
+    update
+        .and_where(Expr::col(Alias::new("id")).eq(slot(slots::ID)))
+        .and_where(Expr::col(Alias::new("revision")).eq(slot(slots::OLD_REVISION)))
+        .and_where(Expr::col(Alias::new("deleting_at")).is_null())
+        .returning(Query::returning().columns(returned(ty).into_iter().map(Alias::new)));
+    end(builder.guard(ROW, update), dialect, ty, &returned(ty))
+}
+
+/// The last step of a delete, by the platform. No work is left, so nobody is woken.
+fn remove(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
+    let builder = OperationBuilder::new(dialect);
+    let mut delete = Query::delete();
+    delete
+        .from_table(Alias::new(ty.table()))
+        .and_where(Expr::col(Alias::new("id")).eq(slot(slots::ID)))
+        .returning(Query::returning().columns(["revision", "generation"].map(Alias::new)));
+    event(builder.guard(ROW, delete)).finish(&["revision", "generation"])
+}
+
+/// What the platform found. Raises the revision, never the generation.
+fn observe(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
+    let builder = OperationBuilder::new(dialect);
+    let mut update = Query::update();
+    update
+        .table(Alias::new(ty.table()))
+        .value(Alias::new("status"), slot(slots::STATUS))
+        .value(Alias::new("conditions"), slot(slots::CONDITIONS))
+        .value(Alias::new("observed_generation"), slot(slots::OBSERVED))
+        .value(Alias::new("revision"), builder.revision())
+        .value(Alias::new("updated_at"), slot(slots::NOW));
+    if ty.is_instance() {
+        update.value(Alias::new("nodes"), slot(slots::NODES));
+    }
+    for (index, field) in ty.fields.iter().enumerate().filter(|(_, field)| field.output) {
+        update.value(Alias::new(field.name), field_slot(index));
+    }
+    update
+        .and_where(Expr::col(Alias::new("id")).eq(slot(slots::ID)))
+        .and_where(Expr::col(Alias::new("revision")).eq(slot(slots::OLD_REVISION)))
+        .returning(Query::returning().columns(["revision", "generation"].map(Alias::new)));
+    event(builder.guard(ROW, update)).finish(&["revision", "generation"])
+}
