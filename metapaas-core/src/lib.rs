@@ -2,6 +2,7 @@
 
 extern crate self as metapaas_core;
 
+pub mod agents;
 pub mod authz;
 pub mod descriptor;
 pub mod error;
@@ -11,6 +12,7 @@ pub mod paas_type;
 pub mod plan;
 pub mod plugin;
 pub mod provider;
+pub mod reconcile;
 pub mod registry;
 pub mod request;
 pub mod resource;
@@ -18,18 +20,26 @@ pub mod role;
 pub mod secret;
 pub mod status;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod validate;
 
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
 
+/// The node agent: drivers, services, engines.
+pub use metapaas_agent as agent;
+
 pub use crate::descriptor::{FieldProblem, Spec, TypeDescriptor};
 pub use crate::field_type::{
     BucketName, Cidr, DnsName, Domain, Email, FieldEnum, FieldType, Json, Map, Ref, Secret,
 };
 pub use crate::paas_type::PaasType;
+pub use crate::plan::{Child, Desired, NodeSpec, PlanError};
+pub use crate::plugin::Plugin;
 pub use crate::role::Role;
+pub use crate::store::migrate;
 
 /// Makes an enum of plain names a field type; see the [chapter on enums](macro@paas_type#on-an-enum).
 pub use metapaas_macros::FieldEnum;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metapaas_agent::driver::{BoxFuture, Driver};
+use metapaas_agent::{Driver, Engine};
 
 use crate::descriptor::TypeDescriptor;
 use crate::migration::Migrations;
@@ -30,9 +30,6 @@ pub struct Plugin {
     /// Versions that instances may choose, newest first, by slug.
     pub versions: Vec<(&'static str, &'static [&'static str])>,
 }
-
-/// A service program of the agent binary: gets the arguments after its name.
-pub type Engine = fn(Vec<std::ffi::OsString>) -> BoxFuture<'static, Result<(), String>>;
 
 /// A plan function with its types taken off.
 pub type PlanFn = Arc<dyn Fn(Arc<DesiredTree>) -> Result<Vec<NodeSpec>, PlanError> + Send + Sync>;
