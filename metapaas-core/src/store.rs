@@ -1,11 +1,85 @@
 //! The store: the only part that knows SQL. sea-query writes the statements, sqlx runs them.
 
+mod codec;
+mod converge;
 pub mod database;
+mod ddl;
 pub mod error;
+mod framework_schema;
+pub mod migrate;
+pub mod nodes;
+mod operation;
+pub mod resources;
+mod schema;
 pub mod statement;
 pub mod value;
+pub mod work;
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+use uuid::Uuid;
 
 pub use self::database::{Database, Tx};
 pub use self::error::StoreError;
+pub use self::resources::{Deleted, Locator, Page, now};
+use self::resources::statements::TypeStatements;
 pub use self::statement::{Dialect, Statement, slot};
+use self::nodes::NodeStatements;
+pub use self::nodes::Node;
+use self::work::WorkStatements;
+pub use self::work::{Claim, Outcome};
 pub use self::value::{Arg, Required, Row, raw_json};
+use crate::registry::Registry;
+use crate::secret::KeyRing;
+
+/// The database with the statements of all hosted types.
+#[derive(Debug)]
+pub struct Store {
+    /// The database.
+    pub database: Database,
+    registry: Arc<Registry>,
+    keys: Arc<KeyRing>,
+    types: Vec<TypeStatements>,
+    work: WorkStatements,
+    node: NodeStatements,
+    changes: broadcast::Sender<Uuid>,
+}
+
+impl Store {
+    /// Writes the statements of all types.
+    pub fn new(database: Database, registry: Arc<Registry>, keys: Arc<KeyRing>) -> Self {
+        let types =
+            registry.types().iter().map(|registered| TypeStatements::new(database.dialect(), registered.ty)).collect();
+        let dialect = database.dialect();
+        Self {
+            database,
+            registry,
+            keys,
+            types,
+            work: WorkStatements::new(dialect),
+            node: NodeStatements::new(dialect),
+            changes: broadcast::channel(1024).0,
+        }
+    }
+
+    /// What the store keeps rows of.
+    pub const fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The master keys.
+    pub const fn keys(&self) -> &Arc<KeyRing> {
+        &self.keys
+    }
+
+    /// Ids of instances that just got work, from this process. Hints: the queue itself is in the database.
+    pub fn changes(&self) -> broadcast::Receiver<Uuid> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self, instance: Uuid) {
+        // Without a listener there is nobody to tell.
+        let _ = self.changes.send(instance);
+    }
+}

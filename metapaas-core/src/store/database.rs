@@ -3,6 +3,8 @@
 //! SQLite has one writer: a task that runs the writes that wait, each in a savepoint, and commits them together.
 //! One `fsync` then serves many clients, as PostgreSQL's own group commit does.
 
+mod schema_change;
+
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::str::FromStr;

@@ -1,0 +1,246 @@
+//! The framework's own tables. They migrate like those of a plugin, under the name `metapaas`.
+
+use super::schema::{Column, ColumnKind, PROJECTS, Schema, Table};
+use crate::migration::Migrations;
+
+/// The name that the framework's migrations go by.
+pub const FRAMEWORK: &str = "metapaas";
+
+/// The migrations of the framework's tables.
+pub(super) const MIGRATIONS: Migrations = crate::migrations!();
+
+/// The framework's tables as this code needs them.
+pub fn framework_schema() -> Schema {
+    let tables = [
+        (PROJECTS, projects()),
+        ("metapaas_users", users()),
+        ("metapaas_service_accounts", service_accounts()),
+        ("metapaas_service_tokens", service_tokens()),
+        ("metapaas_bindings", bindings()),
+        ("metapaas_sessions", sessions()),
+        ("metapaas_settings", Table::new(vec![text("name"), text("value")])),
+        // SQLite counts revisions here; PostgreSQL has the sequence `metapaas_revision`.
+        ("metapaas_counters", Table::new(vec![text("name"), int("value")])),
+        ("metapaas_events", events()),
+        ("metapaas_work", work()),
+        ("metapaas_nodes", nodes()),
+        ("metapaas_idempotency", idempotency()),
+        ("metapaas_replicas", Table::new(vec![uuid("id"), text("url"), time("started_at"), time("seen_at")])),
+        ("metapaas_audit", audit()),
+    ];
+    Schema { tables: tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect() }
+}
+
+fn projects() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        text("name"),
+        text("description"),
+        time("created_at"),
+        time("updated_at"),
+        int("revision"),
+        time("deleting_at").nullable(),
+    ])
+    .unique(PROJECTS, &["name"])
+}
+
+fn users() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        text("name"),
+        text("password_hash").nullable(),
+        text("email").nullable(),
+        bool("disabled"),
+        bool("must_change_password"),
+        time("created_at"),
+        time("updated_at"),
+        int("revision"),
+    ])
+    .unique("metapaas_users", &["name"])
+}
+
+fn service_accounts() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        uuid("project_id").restrict(PROJECTS),
+        text("name"),
+        text("description"),
+        bool("disabled"),
+        time("created_at"),
+        time("updated_at"),
+        int("revision"),
+    ])
+    .unique("metapaas_service_accounts", &["project_id", "name"])
+}
+
+fn service_tokens() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        uuid("service_account_id").cascade("metapaas_service_accounts"),
+        text("token_hash"),
+        text("description"),
+        time("created_at"),
+        time("expires_at").nullable(),
+        time("last_used_at").nullable(),
+    ])
+    .unique("metapaas_service_tokens", &["token_hash"])
+    .index("metapaas_service_tokens", &["service_account_id"])
+}
+
+fn bindings() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        uuid("project_id").restrict(PROJECTS),
+        text("principal_kind"),
+        uuid("principal_id"),
+        text("role"),
+        time("created_at"),
+    ])
+    .unique("metapaas_bindings", &["project_id", "principal_kind", "principal_id", "role"])
+    .index("metapaas_bindings", &["principal_id"])
+}
+
+fn sessions() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        uuid("user_id").cascade("metapaas_users"),
+        text("refresh_hash"),
+        time("created_at"),
+        time("expires_at"),
+        time("revoked_at").nullable(),
+    ])
+    .unique("metapaas_sessions", &["refresh_hash"])
+    .index("metapaas_sessions", &["user_id"])
+    .index("metapaas_sessions", &["expires_at"])
+}
+
+fn events() -> Table {
+    Table::new(vec![
+        int("seq"),
+        time("at"),
+        uuid("project_id"),
+        text("type"),
+        text("plural"),
+        uuid("resource_id"),
+        uuid("instance_id").nullable(),
+        text("name"),
+        text("action"),
+        text("actor_kind"),
+        uuid("actor_id").nullable(),
+        text("actor_name"),
+        text("request_id"),
+        int("generation"),
+        json("detail").nullable(),
+    ])
+    .index("metapaas_events", &["at"])
+    .index("metapaas_events", &["resource_id", "seq"])
+    .index("metapaas_events", &["project_id", "seq"])
+}
+
+fn work() -> Table {
+    Table::new(vec![
+        uuid("resource_id"),
+        text("type"),
+        time("due_at").nullable(),
+        int("priority"),
+        int("attempts"),
+        int("wake"),
+        int("claimed_wake"),
+        text("lease_owner").nullable(),
+        int("epoch"),
+        time("lease_until").nullable(),
+        text("waiting_for").nullable(),
+        text("last_error").nullable(),
+    ])
+    .index("metapaas_work", &["due_at"])
+    .index("metapaas_work", &["waiting_for"])
+}
+
+fn nodes() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        uuid("instance_id"),
+        uuid("project_id"),
+        text("type"),
+        text("place"),
+        text("provider"),
+        text("address").nullable(),
+        int("port"),
+        json("location").nullable(),
+        text("status"),
+        text("phase"),
+        // Sealed: the document carries the instance's secrets.
+        Column::new("document", ColumnKind::Sealed).nullable(),
+        int("document_generation"),
+        text("document_digest").nullable(),
+        int("applied_generation"),
+        text("applied_digest").nullable(),
+        text("health"),
+        text("message"),
+        json("facts"),
+        json("errors"),
+        bool("removed"),
+        time("last_seen_at").nullable(),
+        time("created_at"),
+        time("updated_at"),
+        time("deleting_at").nullable(),
+    ])
+    .unique("metapaas_nodes", &["provider", "address"])
+    .unique("metapaas_nodes", &["instance_id", "place"])
+    .index("metapaas_nodes", &["last_seen_at"])
+}
+
+fn idempotency() -> Table {
+    let columns = vec![
+        text("principal"),
+        text("key"),
+        text("request_hash"),
+        int("status").nullable(),
+        json("headers").nullable(),
+        text("body").nullable(),
+        time("created_at"),
+    ];
+    Table { primary_key: vec!["principal".into(), "key".into()], ..Table::new(columns) }
+        .index("metapaas_idempotency", &["created_at"])
+}
+
+fn audit() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        time("at"),
+        text("actor_kind"),
+        uuid("actor_id").nullable(),
+        text("actor_name"),
+        text("request_id"),
+        text("action"),
+        text("resource"),
+        uuid("project_id").nullable(),
+        text("outcome"),
+        json("detail").nullable(),
+    ])
+    .index("metapaas_audit", &["at"])
+}
+
+fn uuid(name: &str) -> Column {
+    Column::new(name, ColumnKind::Uuid)
+}
+
+fn text(name: &str) -> Column {
+    Column::new(name, ColumnKind::Text)
+}
+
+fn int(name: &str) -> Column {
+    Column::new(name, ColumnKind::Int)
+}
+
+fn bool(name: &str) -> Column {
+    Column::new(name, ColumnKind::Bool)
+}
+
+fn time(name: &str) -> Column {
+    Column::new(name, ColumnKind::Timestamp)
+}
+
+fn json(name: &str) -> Column {
+    Column::new(name, ColumnKind::Json)
+}

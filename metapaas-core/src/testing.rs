@@ -1,0 +1,8 @@
+//! Helpers for tests of the framework and of plugins (feature `testing`). They panic where a test should fail.
+#![expect(clippy::panic, reason = "a helper that cannot do its work fails the test that called it")]
+
+mod database;
+mod migrations;
+
+pub use self::database::{POSTGRES_URL, TestDatabase, postgres, sqlite};
+pub use self::migrations::{check_framework_migrations, check_migrations};
