@@ -1,6 +1,6 @@
 //! `cargo xtask check`: what review should not have to look for.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use clap::{Args, ValueEnum};
 
@@ -30,8 +30,10 @@ enum Check {
     Rustdoc,
     /// Rules about files, imports and manifests.
     Tidy,
-    /// Licences, banned and vulnerable dependencies.
+    /// Licences, banned dependencies and their sources.
     Deny,
+    /// Known vulnerabilities; fetches the advisory database.
+    Advisories,
     /// The server without plugins, and with each alone.
     Features,
     /// manifests/openapi.json is current.
@@ -67,7 +69,8 @@ impl Check {
                 ctx.run(cargo.env("RUSTDOCFLAGS", "--deny warnings"))
             }
             Self::Tidy => ctx.run(&mut ctx.cargo(["test", "--package", "metapaas-tests", "--lib"])),
-            Self::Deny => deny(ctx),
+            Self::Deny => deny(ctx, &["bans", "licenses", "sources"]),
+            Self::Advisories => deny(ctx, &["advisories"]),
             Self::Features => features(ctx),
             Self::Openapi => openapi::run(ctx, &openapi::Options { check: true }),
         }
@@ -75,17 +78,16 @@ impl Check {
 }
 
 /// A check that cannot run is a failure, not a success.
-fn deny(ctx: &Context) -> Result<(), Error> {
+fn deny(ctx: &Context, checks: &[&str]) -> Result<(), Error> {
     let mut asked = ctx.cargo(["deny", "--version"]);
     if ctx.run(asked.stdout(Stdio::null()).stderr(Stdio::null())).is_err() {
         return Err(Error::NoTool {
             tool: "cargo-deny",
             purpose: "the check of licences and dependencies",
-            install: "cargo install cargo-deny --locked        (or leave it out: --without deny)",
+            install: "cargo install cargo-deny --locked        (or leave it out: --without deny --without advisories)",
         });
     }
-    let mut checked: Command = ctx.cargo(["deny"]);
-    ctx.run(checked.args(["--config", ".deny.toml", "check"]))
+    ctx.run(ctx.cargo(["deny", "--all-features", "--config", ".deny.toml", "check"]).args(checks))
 }
 
 fn features(ctx: &Context) -> Result<(), Error> {

@@ -1,0 +1,46 @@
+//! What can go wrong in a measurement.
+
+use std::path::PathBuf;
+
+/// The benchmark could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BenchError {
+    #[error("start {}", program.display())]
+    Spawn { program: PathBuf, source: std::io::Error },
+    #[error("{} ended or stayed silent for {seconds} s instead of saying where it listens", program.display())]
+    Silent { program: PathBuf, seconds: u64 },
+    #[error("end {}", program.display())]
+    End { program: PathBuf, source: std::io::Error },
+    #[error("{action} {}", path.display())]
+    File { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("connect to {address}")]
+    Connect { address: String, source: std::io::Error },
+    #[error("speak HTTP with {address}")]
+    Handshake { address: String, source: hyper::Error },
+    #[error("{request}")]
+    Request { request: String, source: hyper::Error },
+    #[error("make the request {request}")]
+    Invalid { request: String, source: hyper::http::Error },
+    #[error("{request} answered {status}: {body}")]
+    Status { request: String, status: u16, body: String },
+    #[error("{request} answered what is no JSON of the expected shape")]
+    Shape { request: String, source: serde_json::Error },
+    #[error("sign a token")]
+    Sign(#[source] jsonwebtoken::errors::Error),
+    #[error("a connection's task ended early")]
+    Task(#[source] tokio::task::JoinError),
+    #[error("no request was answered in the measured time")]
+    NoAnswer,
+}
+
+/// The message with those of its causes, in one line.
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
