@@ -114,6 +114,11 @@ pub fn inert() -> FieldError {
     FieldError::new("a type without mistakes", &Value::Null)
 }
 
+/// The kind of an enum.
+pub const fn enum_kind<T: FieldEnum>() -> FieldKind {
+    FieldKind::Enum(T::VARIANTS)
+}
+
 /// The canonical JSON of an enum.
 pub fn enum_to_json<T: FieldEnum>(value: &T) -> Value {
     Value::String(value.name().into())

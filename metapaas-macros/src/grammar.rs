@@ -161,7 +161,7 @@ fn ends(input: ParseStream<'_>) -> bool {
 fn value(input: ParseStream<'_>, key: &Key, name: &Ident, errors: &mut Errors) -> syn::Result<Value> {
     let wrong = |tokens: TokenStream| {
         let message = match key.form {
-            Form::Flag => format!("`{}` takes no value; write `{}`", key.name, key.example),
+            Form::Flag => format!("`{}` takes no value; write it alone", key.name),
             _ => format!("expected {}, as in `{}`", expected(key.form), key.example),
         };
         if tokens.is_empty() {
@@ -179,6 +179,10 @@ fn value(input: ParseStream<'_>, key: &Key, name: &Ident, errors: &mut Errors) -
     if key.form == Form::Pairs {
         return pairs(input, key, errors).map_err(|()| wrong(skip_to_comma(input)));
     }
+    let followed = input.peek(Token![=]) || input.peek(syn::token::Paren);
+    if matches!(key.form, Form::Flag | Form::FlagOrText) && !followed {
+        return Ok(Value::Flag);
+    }
     if key.form == Form::Flag || input.parse::<Token![=]>().is_err() {
         return Err(wrong(skip_to_comma(input)));
     }
@@ -187,6 +191,11 @@ fn value(input: ParseStream<'_>, key: &Key, name: &Ident, errors: &mut Errors) -
     let fits = parse_form(&attempt, key.form).is_some();
     if fits && ends(&attempt) {
         return parse_form(input, key.form).ok_or_else(|| wrong(TokenStream::new()));
+    }
+    // An expression may hold commas, as a closure does; it is one wrong value all the same.
+    let attempt = input.fork();
+    if attempt.parse::<Expr>().is_ok() && ends(&attempt) {
+        return Err(wrong(input.parse::<Expr>().map(quote::ToTokens::into_token_stream)?));
     }
     Err(wrong(skip_to_comma(input)))
 }

@@ -1,4 +1,5 @@
-//! Tests that see the pipelines from within: expansions, their size, and the book's page.
+//! Tests that see the pipelines from within: expansions, their size, the book's page, broken input.
 
 mod expansions;
 mod reference;
+mod robustness;

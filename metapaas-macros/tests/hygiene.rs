@@ -83,7 +83,7 @@ fn old(
 fn names_of_the_author_do_not_meet_generated_ones() {
     let descriptor = Everything::DESCRIPTOR;
     ::std::assert_eq!(descriptor.fields.len(), 8);
-    ::std::assert_eq!(descriptor.field("value").is_some_and(|field| field.output), true);
+    ::std::assert!(descriptor.field("value").is_some_and(|field| field.output));
     ::std::assert_eq!(Child::DESCRIPTOR.slug, "hygiene");
     ::std::assert!(Theme::Some.to_json() == "some" && Theme::None.to_json() == "none");
     let _ = <Everything as PaasType>::from_spec;

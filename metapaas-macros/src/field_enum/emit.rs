@@ -60,7 +60,7 @@ fn impls(ident: &Ident, model: &Model, field_enum: TokenStream) -> TokenStream {
             }
             #[automatically_derived]
             impl mp::FieldType for #ident {
-                const KIND: mp::FieldKind = mp::FieldKind::Enum(<Self as mp::FieldEnum>::VARIANTS);
+                const KIND: mp::FieldKind = mp::enum_kind::<Self>();
                 fn to_json(&self) -> mp::JsonValue {
                     mp::enum_to_json(self)
                 }

@@ -10,9 +10,10 @@ use crate::symbols::{NAME, RESERVED_FIELDS, RESERVED_PLURALS};
 
 /// Holds the model to every rule.
 pub(crate) fn check(model: &Model, errors: &mut Errors) {
-    match &model.parent {
-        Some(_) => check_child(model, errors),
-        None => check_instance(model, errors),
+    if model.is_instance() {
+        check_instance(model, errors);
+    } else if model.has_parent {
+        check_child(model, errors);
     }
     for field in &model.fields {
         check_name(model, field, errors);
@@ -24,20 +25,19 @@ pub(crate) fn check(model: &Model, errors: &mut Errors) {
 
 fn check_instance(model: &Model, errors: &mut Errors) {
     match &model.slug {
-        None if model.complete && model.plural.is_some() => {
+        None if model.plural.is_some() => {
             errors.at(
                 Span::call_site(),
                 "missing `slug = \"...\"` for an instance type, or `parent = Type` for a child",
             );
             return;
         }
-        None if model.complete => {
+        None => {
             errors.at(
                 Span::call_site(),
                 "missing `slug = \"...\"`; a child type has `parent = Type` and `plural = \"...\"` instead",
             );
         }
-        None => {}
         Some(slug) if is_slug(&slug.value.value()) => {}
         Some(slug) => {
             let rule = "it is a lower-case letter, then up to 30 lower-case letters and digits";
@@ -102,12 +102,10 @@ fn check_name(model: &Model, field: &Field, errors: &mut Errors) {
         errors.at(at, format!("`{name}` cannot be a column; choose another name, such as `{plain}_name`"));
     } else if RESERVED_FIELDS.contains(&name.as_str()) {
         errors.at(at, format!("every row has `{name}` from the framework; choose another name"));
-    } else if name == NAME && model.parent.is_none() {
+    } else if name == NAME && model.is_instance() {
         errors
             .at(at, "every instance has `name` from the framework; remove the field or choose another name");
-    } else if name == NAME
-        && model.complete
-        && !model.key.as_ref().is_some_and(|key| key.value.value() == NAME)
+    } else if name == NAME && model.complete && model.key.as_ref().is_none_or(|key| key.value.value() != NAME)
     {
         errors.at(
             at,
@@ -164,7 +162,7 @@ fn check_renamed(model: &Model, field: &Field, errors: &mut Errors) {
 
 fn check_key(model: &Model, errors: &mut Errors) {
     let Some(key) = &model.key else { return };
-    if model.parent.is_none() {
+    if model.is_instance() {
         return;
     }
     let name = key.value.value();
@@ -202,7 +200,7 @@ fn refuse_text(text: &LitStr, what: &str, rule: &str, fits: fn(&str) -> bool, er
         _ => to_snake(&given).replace('_', "-"),
     };
     let next = if fits(&repaired) { format!("; did you mean `{repaired}`?") } else { String::new() };
-    errors.at(text.span(), format!("`{given}` cannot be a {what}: {rule}{next}"));
+    errors.at(text.span(), format!("`{given}` is not a valid {what}: {rule}{next}"));
 }
 
 fn is_slug(text: &str) -> bool {
@@ -237,9 +235,11 @@ fn to_snake(text: &str) -> String {
 mod tests {
     use super::*;
 
+    type Case = (fn(&str) -> bool, &'static [&'static str], &'static [&'static str]);
+
     #[test]
     fn names_have_their_forms() {
-        let cases: [(fn(&str) -> bool, &[&str], &[&str]); 3] = [
+        let cases: [Case; 3] = [
             (
                 is_slug,
                 &["a", "s3", "postgres16"],

@@ -31,6 +31,8 @@ pub(crate) struct Model {
     pub(crate) check: Option<Path>,
     /// `crate`
     pub(crate) framework: Option<Path>,
+    /// Whether `parent` stands there, be its value right or wrong.
+    pub(crate) has_parent: bool,
     /// Whether every key could be read; if not, a missing one is no further mistake.
     pub(crate) complete: bool,
     /// The fields in order.
@@ -78,6 +80,11 @@ pub(crate) enum RowKey {
 }
 
 impl Model {
+    /// Whether it is surely meant as an instance type; a `parent` may hide in a key that could not be read.
+    pub(crate) fn is_instance(&self) -> bool {
+        !self.has_parent && (self.complete || self.slug.is_some())
+    }
+
     /// What `key` comes to.
     pub(crate) fn row_key(&self) -> RowKey {
         match self.key.as_ref().map(|key| key.value.value()) {

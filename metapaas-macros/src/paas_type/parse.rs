@@ -129,6 +129,7 @@ fn model(item: &mut ItemStruct, entries: Vec<Entry>, complete: bool, errors: &mu
         retention: None,
         check: None,
         framework: None,
+        has_parent: entries.iter().any(|entry| entry.key.name == symbols::PARENT),
         complete,
         fields,
     };

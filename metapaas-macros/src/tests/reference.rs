@@ -50,6 +50,9 @@ pub enum Encryption {
 
 Doc comments become the descriptions in OpenAPI, forms and on the command line. A field's type is any type that
 implements `FieldType`. All mistakes are reported at once, each at the token that is wrong.
+
+A type that no plugin registers is a warning of the compiler ("struct is never constructed"), as long as the module it
+stands in is not public. Keep `mod types;` private and let the crate show no more than `pub fn plugin()`.
 "##;
 
 #[test]

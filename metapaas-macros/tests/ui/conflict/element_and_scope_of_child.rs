@@ -7,3 +7,4 @@ pub struct Demo {}
 pub struct Page {}
 
 fn main() {}
+// 2 errors

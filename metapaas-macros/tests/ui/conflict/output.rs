@@ -17,3 +17,4 @@ pub struct Demo {
 }
 
 fn main() {}
+// 6 errors

@@ -9,3 +9,4 @@ pub enum Theme {
 }
 
 fn main() {}
+// 2 errors

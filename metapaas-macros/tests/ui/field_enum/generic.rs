@@ -1,7 +1,7 @@
 use metapaas_core::FieldEnum;
 
 #[derive(Clone, Copy, FieldEnum)]
-pub enum Theme<T> {
+pub enum Theme<const N: usize> {
     Light,
 }
 

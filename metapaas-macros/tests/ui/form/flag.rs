@@ -9,3 +9,4 @@ pub struct Demo {
 }
 
 fn main() {}
+// 2 errors

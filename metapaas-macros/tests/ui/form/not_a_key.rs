@@ -7,3 +7,4 @@ pub struct Demo {
 }
 
 fn main() {}
+// 2 errors

@@ -7,3 +7,4 @@ pub struct A {}
 pub struct B {}
 
 fn main() {}
+// 3 errors

@@ -8,3 +8,4 @@ pub struct Demo {
 }
 
 fn main() {}
+// 2 errors

@@ -10,3 +10,4 @@ pub struct AccessKey {}
 pub struct Action {}
 
 fn main() {}
+// 2 errors

@@ -11,3 +11,4 @@ pub struct B<'a> {
 }
 
 fn main() {}
+// 2 errors

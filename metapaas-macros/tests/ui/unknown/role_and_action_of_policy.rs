@@ -4,3 +4,4 @@ use metapaas_core::paas_type;
 pub struct Demo {}
 
 fn main() {}
+// 2 errors

@@ -15,3 +15,4 @@ pub struct Demo {
 }
 
 fn main() {}
+// 5 errors

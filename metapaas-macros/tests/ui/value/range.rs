@@ -11,3 +11,4 @@ pub struct Demo {
 }
 
 fn main() {}
+// 3 errors
