@@ -67,6 +67,11 @@ impl Allowed {
         self.ty
     }
 
+    /// The action it is for.
+    pub const fn action(&self) -> Action {
+        self.action
+    }
+
     /// The projects whose rows the caller may see.
     pub const fn sees(&self) -> &Projects {
         &self.sees

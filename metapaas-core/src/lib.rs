@@ -3,10 +3,12 @@
 extern crate self as metapaas_core;
 
 pub mod agents;
+pub mod authn;
 pub mod authz;
 pub mod descriptor;
 pub mod error;
 pub mod field_type;
+pub mod iam;
 pub mod migration;
 pub mod paas_type;
 pub mod plan;

@@ -5,6 +5,7 @@ mod converge;
 pub mod database;
 mod ddl;
 pub mod error;
+pub(crate) mod iam;
 mod framework_schema;
 pub mod migrate;
 pub mod nodes;

@@ -1,0 +1,238 @@
+//! Forms of tokens: signed access and refresh tokens, opaque service tokens.
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::refused;
+use crate::error::Error;
+use crate::secret::random_text;
+
+/// How long an access token is good.
+pub(crate) const ACCESS_SECONDS: i64 = 15 * 60;
+/// How long a session lasts that nobody refreshes.
+pub(crate) const SESSION_DAYS: i64 = 30;
+/// Clocks of control planes may differ by so many seconds.
+const LEEWAY_SECONDS: u64 = 5;
+const ISSUER: &str = "metapaas";
+const SERVICE_PREFIX: &str = "mpst_";
+const SERVICE_LENGTH: usize = 40;
+
+/// What a signed token is for. One is not accepted in the place of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Making requests.
+    Access,
+    /// Getting the next pair of tokens, once.
+    Refresh,
+}
+
+impl Purpose {
+    const fn audience(self) -> &'static str {
+        match self {
+            Self::Access => "metapaas",
+            Self::Refresh => "metapaas/refresh",
+        }
+    }
+}
+
+/// What a signed token says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    /// The user.
+    pub(crate) sub: Uuid,
+    /// The session.
+    pub(crate) sid: Uuid,
+    /// The user's name, for people who look into the token.
+    pub(crate) name: String,
+    iat: i64,
+    exp: i64,
+    iss: String,
+    aud: String,
+    /// No two refresh tokens are alike, even of one second.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    jti: String,
+}
+
+/// Signs and checks tokens with HMAC-SHA256 and nothing else.
+pub(crate) struct Signer {
+    signing: EncodingKey,
+    checking: DecodingKey,
+    access: Validation,
+    refresh: Validation,
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signer")
+    }
+}
+
+impl Signer {
+    pub(crate) fn new(key: &[u8]) -> Self {
+        Self {
+            signing: EncodingKey::from_secret(key),
+            checking: DecodingKey::from_secret(key),
+            access: validation(Purpose::Access),
+            refresh: validation(Purpose::Refresh),
+        }
+    }
+
+    pub(crate) fn sign(
+        &self,
+        purpose: Purpose,
+        user: Uuid,
+        name: &str,
+        session: Uuid,
+        expires_at: DateTime<Utc>,
+    ) -> Result<String, Error> {
+        let claims = Claims {
+            sub: user,
+            sid: session,
+            name: name.into(),
+            iat: Utc::now().timestamp(),
+            exp: expires_at.timestamp(),
+            iss: ISSUER.into(),
+            aud: purpose.audience().into(),
+            jti: if purpose == Purpose::Refresh { random_text(22) } else { String::new() },
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing).map_err(Error::internal)
+    }
+
+    pub(crate) fn verify(&self, purpose: Purpose, token: &str) -> Result<Claims, Error> {
+        let validation = match purpose {
+            Purpose::Access => &self.access,
+            Purpose::Refresh => &self.refresh,
+        };
+        match jsonwebtoken::decode::<Claims>(token, &self.checking, validation) {
+            Ok(data) => Ok(data.claims),
+            Err(error) if *error.kind() == ErrorKind::ExpiredSignature => {
+                Err(refused("expired", "the token has expired; refresh it or log in again"))
+            }
+            Err(_) => Err(refused("malformed", "this is not a token of this installation")),
+        }
+    }
+}
+
+fn validation(purpose: Purpose) -> Validation {
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.leeway = LEEWAY_SECONDS;
+    validation.set_issuer(&[ISSUER]);
+    validation.set_audience(&[purpose.audience()]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation
+}
+
+/// A new service token; 40 letters and digits are 238 bits, so that a plain digest keeps it secret.
+pub(crate) fn new_service_token() -> String {
+    format!("{SERVICE_PREFIX}{}", random_text(SERVICE_LENGTH))
+}
+
+/// The digest of a service token; `None` when it does not look like one.
+pub(super) fn service_token_hash(token: &str) -> Option<String> {
+    let secret = token.strip_prefix(SERVICE_PREFIX)?;
+    let looks_right =
+        secret.len() == SERVICE_LENGTH && secret.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    looks_right.then(|| digest(token))
+}
+
+/// SHA-256 in hexadecimal, the form in which tokens are stored.
+pub(crate) fn digest(token: &str) -> String {
+    Sha256::digest(token.as_bytes()).iter().fold(String::with_capacity(64), |mut text, byte| {
+        text.push(char::from(HEX[usize::from(byte >> 4)]));
+        text.push(char::from(HEX[usize::from(byte & 15)]));
+        text
+    })
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use chrono::TimeDelta;
+    use serde_json::json;
+
+    use super::*;
+
+    const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+    fn reason(result: Result<Claims, Error>) -> String {
+        result.unwrap_err().extra["reason"].as_str().unwrap().to_owned()
+    }
+
+    fn signed_until(signer: &Signer, purpose: Purpose, seconds: i64) -> String {
+        let end = Utc::now() + TimeDelta::seconds(seconds);
+        signer.sign(purpose, Uuid::from_u128(1), "ann", Uuid::from_u128(2), end).unwrap()
+    }
+
+    fn encode(header: &Header, claims: &serde_json::Value, key: &[u8]) -> String {
+        jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(key)).unwrap()
+    }
+
+    #[test]
+    fn a_signed_token_says_whose_it_is() {
+        let signer = Signer::new(KEY);
+        let claims = signer.verify(Purpose::Access, &signed_until(&signer, Purpose::Access, 60)).unwrap();
+        assert_eq!((claims.sub, claims.sid), (Uuid::from_u128(1), Uuid::from_u128(2)));
+    }
+
+    #[test]
+    fn forged_and_foreign_tokens_are_refused() {
+        let signer = Signer::new(KEY);
+        let good = signed_until(&signer, Purpose::Access, 60);
+        let parts: Vec<&str> = good.split('.').collect();
+        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let mut claims: serde_json::Value =
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
+        let hs256 = Header::new(Algorithm::HS256);
+        assert!(signer.verify(Purpose::Access, &encode(&hs256, &claims, KEY)).is_ok());
+
+        claims["sub"] = json!(Uuid::from_u128(9));
+        let altered = format!("{}.{}.{}", parts[0], part(&claims), parts[2]);
+        let none = |signature: &str| {
+            format!("{}.{}.{signature}", part(&json!({"alg": "none", "typ": "JWT"})), part(&claims))
+        };
+        let mut foreign = claims.clone();
+        foreign["iss"] = json!("elsewhere");
+        let mut timeless = claims.clone();
+        timeless.as_object_mut().unwrap().remove("exp");
+        for (what, token) in [
+            ("altered", altered),
+            ("alg none", none("")),
+            ("alg none with a signature", none(parts[2])),
+            ("other key", encode(&hs256, &claims, b"another key another key another ")),
+            ("HS512 under our key", encode(&Header::new(Algorithm::HS512), &claims, KEY)),
+            ("other issuer", encode(&hs256, &foreign, KEY)),
+            ("without an end", encode(&hs256, &timeless, KEY)),
+            ("refresh token", signed_until(&signer, Purpose::Refresh, 60)),
+            ("no signature", format!("{}.{}", parts[0], parts[1])),
+            ("empty", String::new()),
+            ("rubbish", "ä.b.c".into()),
+        ] {
+            assert_eq!(reason(signer.verify(Purpose::Access, &token)), "malformed", "{what}");
+        }
+        assert_eq!(reason(signer.verify(Purpose::Refresh, &good)), "malformed");
+    }
+
+    #[test]
+    fn an_expired_token_is_refused() {
+        let signer = Signer::new(KEY);
+        assert!(signer.verify(Purpose::Access, &signed_until(&signer, Purpose::Access, -2)).is_ok());
+        let old = signed_until(&signer, Purpose::Access, -10);
+        assert_eq!(reason(signer.verify(Purpose::Access, &old)), "expired");
+    }
+
+    #[test]
+    fn only_what_looks_like_a_service_token_is_looked_up() {
+        let token = new_service_token();
+        assert_eq!(service_token_hash(&token), Some(digest(&token)));
+        assert_eq!(service_token_hash(&token[..44]), None);
+        assert_eq!(service_token_hash(&format!("{SERVICE_PREFIX}{}", "é".repeat(20))), None);
+        assert_eq!(digest("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

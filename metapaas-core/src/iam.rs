@@ -1,0 +1,105 @@
+//! [`Iam`]: users, projects, roles, bindings, service accounts, logins, and what each caller may do with them.
+//!
+//! Functions that an actor calls take the [`Allowed`] of the IAM type and action that they are about. They answer
+//! `Internal` to one for another type or action: that is a mistake in the caller's code, not in a request.
+
+mod bindings;
+mod body;
+mod bootstrap;
+mod check;
+mod login;
+mod password;
+mod projects;
+mod service_accounts;
+mod types;
+mod users;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+pub use self::bootstrap::{Bootstrap, LOCAL_ACCOUNT, bootstrap};
+pub use self::check::{CheckAnswer, RoleEntry, Whoami, check, roles};
+pub use self::login::TokenPair;
+pub use self::service_accounts::CreatedToken;
+pub use self::types::{BINDINGS, PROJECTS, ROLES, SERVICE_ACCOUNTS, TOKENS, TYPES, USERS};
+pub use self::users::CreatedUser;
+use crate::authn::Authenticator;
+use crate::authz::Allowed;
+use crate::descriptor::{Action, TypeDescriptor};
+use crate::error::{Error, ErrorCode};
+use crate::iam::password::Passwords;
+use crate::role::PLATFORM_PROJECT;
+use crate::store::iam::{IamStore, IamTx};
+pub use crate::store::iam::bindings::{Binding, Membership, Principal};
+pub use crate::store::iam::projects::Project;
+pub use crate::store::iam::service_accounts::{ServiceAccount, ServiceToken};
+pub use crate::store::iam::users::User;
+pub use crate::store::iam::{Listed, PageAt};
+
+/// The built-in issuer and its tables.
+#[derive(Debug)]
+pub struct Iam {
+    authenticator: Arc<Authenticator>,
+    passwords: Passwords,
+}
+
+impl Iam {
+    /// Works on the authenticator's database; what changes here, the authenticator knows at once.
+    pub fn new(authenticator: Arc<Authenticator>) -> Self {
+        Self { authenticator, passwords: Passwords::new() }
+    }
+
+    /// Tells who makes a request.
+    pub const fn authenticator(&self) -> &Arc<Authenticator> {
+        &self.authenticator
+    }
+
+    fn store(&self) -> &IamStore {
+        self.authenticator.store()
+    }
+
+    /// Changes rights and has them looked up anew.
+    async fn change<T, F>(&self, action: &'static str, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(IamTx<'t>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
+        let result = self.store().change(action, work).await;
+        // After a failure too: a commit whose answer was lost has happened all the same.
+        self.authenticator.forget();
+        result
+    }
+}
+
+/// Refuses a token that was made for something else.
+fn expect(allowed: &Allowed, ty: &'static TypeDescriptor, action: Action) -> Result<(), Error> {
+    if std::ptr::eq(allowed.ty(), ty) && allowed.action() == action {
+        return Ok(());
+    }
+    let text = format!("{} was called with another permission", ty.permission(action));
+    Err(Error::internal(text))
+}
+
+/// Whether the caller may do it in `project`; a project that it cannot see does not exist.
+fn in_project(allowed: &Allowed, project: Uuid) -> Result<(), Error> {
+    if !allowed.sees().contains(project) {
+        return Err(Error::not_found(format_args!("project {project}")));
+    }
+    allowed.in_project(project)
+}
+
+/// The rule over all changes: somebody can log in who owns the platform.
+async fn keep_an_owner(tx: &mut IamTx<'_>) -> Result<(), Error> {
+    if tx.platform_owners().await? > 0 {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::InvalidState,
+        format!(
+            "this would leave the platform without an owner who can log in; \
+             first bind another user as owner in the platform project {PLATFORM_PROJECT}"
+        ),
+    ))
+}

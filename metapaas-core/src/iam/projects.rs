@@ -1,0 +1,144 @@
+//! Projects: made by owners of the platform, managed by their own owners.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::body::Body;
+use super::{Iam, Listed, PROJECTS, PageAt, Project, expect};
+use crate::authz::Allowed;
+use crate::descriptor::Action;
+use crate::error::{Error, ErrorCode};
+use crate::field_type::is_dns_name;
+use crate::role::PLATFORM_PROJECT;
+use crate::store::StoreError;
+use crate::store::resources::now;
+
+impl Iam {
+    /// Makes a project. Body: `name`, and optionally `description`.
+    ///
+    /// # Errors
+    /// `Forbidden`, `InvalidRequest`, `NameTaken` with the `id` that has the name.
+    pub async fn create_project(&self, allowed: &Allowed, body: &Value) -> Result<Project, Error> {
+        expect(allowed, &PROJECTS, Action::Create)?;
+        allowed.in_project(PLATFORM_PROJECT)?;
+        let mut body = Body::of(body, &["name", "description"])?;
+        let name = body.name();
+        let description = body.description().unwrap_or_default();
+        body.finish()?;
+        let project = new_project(Uuid::now_v7(), &name, description);
+        let row = project.clone();
+        let made = self
+            .change("make a project", move |mut tx| {
+                Box::pin(async move { Ok(tx.insert_project(&row).await?) })
+            })
+            .await;
+        match made {
+            Err(error) if error.code == ErrorCode::NameTaken => {
+                let other = self.store().project_named(&name).await?.map(|project| project.id.to_string());
+                Err(error.with("id", other))
+            }
+            made => made.map(|()| project),
+        }
+    }
+
+    /// A page of the projects that the caller may see.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn list_projects(&self, allowed: &Allowed, page: PageAt) -> Result<Listed<Project>, Error> {
+        expect(allowed, &PROJECTS, Action::List)?;
+        Ok(self.store().projects(allowed.sees(), page).await?)
+    }
+
+    /// The project of that id or name.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn get_project(&self, allowed: &Allowed, key: &str) -> Result<Project, Error> {
+        expect(allowed, &PROJECTS, Action::Read)?;
+        self.permitted_project(allowed, key).await
+    }
+
+    /// Changes the `description` (merge patch).
+    ///
+    /// # Errors
+    /// `NotFound`, `Forbidden`, `InvalidRequest`.
+    pub async fn update_project(&self, allowed: &Allowed, key: &str, body: &Value) -> Result<Project, Error> {
+        expect(allowed, &PROJECTS, Action::Update)?;
+        let current = self.permitted_project(allowed, key).await?;
+        let mut body = Body::of(body, &["name", "description"])?;
+        body.unchanged("name", &current.name);
+        let description = body.description();
+        body.finish()?;
+        let key = key.to_owned();
+        self.change("change a project", move |mut tx| {
+            Box::pin(async move {
+                let mut project = tx.project(current.id).await?.ok_or_else(|| not_found(&key))?;
+                project.description = description.unwrap_or(project.description);
+                project.updated_at = now();
+                project.revision += 1;
+                tx.update_project(&project).await?;
+                Ok(project)
+            })
+        })
+        .await
+    }
+
+    /// Removes a project with its bindings.
+    ///
+    /// # Errors
+    /// `NotFound`, `Forbidden`, `InUse` while it has instances or service accounts, `InvalidState` for the
+    /// platform project.
+    pub async fn delete_project(&self, allowed: &Allowed, key: &str) -> Result<(), Error> {
+        expect(allowed, &PROJECTS, Action::Delete)?;
+        let project = self.permitted_project(allowed, key).await?;
+        if project.id == PLATFORM_PROJECT {
+            return Err(Error::new(ErrorCode::InvalidState, "the platform project cannot be deleted"));
+        }
+        let key = key.to_owned();
+        self.change("delete a project", move |mut tx| {
+            Box::pin(async move {
+                tx.delete_bindings_in(project.id).await?;
+                match tx.delete_project(project.id).await {
+                    Ok(0) => Err(not_found(&key)),
+                    Ok(_) => Ok(()),
+                    Err(error @ StoreError::Reference { .. }) => Err(Error {
+                        source: Some(error.into()),
+                        ..Error::new(
+                            ErrorCode::InUse,
+                            format!(
+                                "project {} still has instances or service accounts; delete them first",
+                                project.name
+                            ),
+                        )
+                    }),
+                    Err(error) => Err(error.into()),
+                }
+            })
+        })
+        .await
+    }
+
+    async fn permitted_project(&self, allowed: &Allowed, key: &str) -> Result<Project, Error> {
+        let found = match key.parse() {
+            Ok(id) => self.store().project(id).await?,
+            Err(_) if is_dns_name(key) => self.store().project_named(key).await?,
+            Err(_) => None,
+        };
+        let project = found.ok_or_else(|| not_found(key))?;
+        if !allowed.sees().contains(project.id) {
+            return Err(not_found(key));
+        }
+        allowed.in_project(project.id)?;
+        Ok(project)
+    }
+}
+
+pub(super) fn new_project(id: Uuid, name: &str, description: String) -> Project {
+    let now = now();
+    Project { id, name: name.into(), description, created_at: now, updated_at: now, revision: 1 }
+}
+
+fn not_found(key: &str) -> Error {
+    Error::not_found(format_args!("project {key}"))
+}

@@ -1,0 +1,80 @@
+//! Descriptors of the IAM types, so that permissions and policy are the same machinery as for hosted types.
+
+use crate::descriptor::{Action, Key, Scope, TypeDescriptor};
+use crate::role::Role;
+
+/// People. Who may change one could set its password, so that only owners of the platform may.
+pub static USERS: TypeDescriptor = TypeDescriptor {
+    name: "User",
+    plural: "users",
+    doc: "A person who can log in.",
+    scope: Scope::Platform,
+    policy: &[(Action::Update, Role::Owner)],
+    ..BASE
+};
+
+/// Projects. Making one takes the permission in the platform project, the rest in the project itself.
+pub static PROJECTS: TypeDescriptor = TypeDescriptor {
+    name: "Project",
+    plural: "projects",
+    doc: "What resources belong to and roles hold in.",
+    policy: &[(Action::Update, Role::Owner)],
+    ..BASE
+};
+
+/// Roles. They are built in and everybody may read them.
+pub static ROLES: TypeDescriptor = TypeDescriptor {
+    name: "Role",
+    plural: "roles",
+    doc: "What a binding gives.",
+    scope: Scope::Platform,
+    ..BASE
+};
+
+/// Bindings of a project.
+pub static BINDINGS: TypeDescriptor = TypeDescriptor {
+    name: "Binding",
+    plural: "bindings",
+    doc: "A role of a user or service account in a project.",
+    key: Key::Id,
+    policy: &[(Action::Update, Role::Owner)],
+    ..BASE
+};
+
+/// Service accounts of a project.
+pub static SERVICE_ACCOUNTS: TypeDescriptor = TypeDescriptor {
+    name: "ServiceAccount",
+    plural: "service-accounts",
+    doc: "A program that makes requests with tokens of its own.",
+    policy: &[(Action::Update, Role::Owner)],
+    ..BASE
+};
+
+/// Tokens of a service account. Who may make one can do all that the account may.
+pub static TOKENS: TypeDescriptor = TypeDescriptor {
+    name: "ServiceToken",
+    plural: "tokens",
+    doc: "A secret that a service account shows.",
+    parent: Some(&SERVICE_ACCOUNTS),
+    key: Key::Id,
+    policy: &[(Action::Update, Role::Owner)],
+    ..BASE
+};
+
+/// All of them.
+pub static TYPES: [&TypeDescriptor; 6] = [&USERS, &PROJECTS, &ROLES, &BINDINGS, &SERVICE_ACCOUNTS, &TOKENS];
+
+const BASE: TypeDescriptor = TypeDescriptor {
+    name: "",
+    slug: "iam",
+    plural: "",
+    doc: "",
+    parent: None,
+    key: Key::Name,
+    scope: Scope::Project,
+    element: "iam",
+    policy: &[],
+    retention_seconds: None,
+    fields: &[],
+    check: None,
+};

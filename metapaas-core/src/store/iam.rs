@@ -1,0 +1,242 @@
+//! Identity tables: users, projects, bindings, service accounts, sessions, settings.
+//!
+//! Only this crate reaches it: `Iam` holds the `Allowed` token against every call that an actor makes.
+
+pub(crate) mod bindings;
+pub(crate) mod projects;
+pub(crate) mod service_accounts;
+pub(crate) mod sessions;
+pub(crate) mod settings;
+pub(crate) mod users;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use sea_query::{
+    DeleteStatement, Expr, ExprTrait, InsertStatement, Order, Query, SelectStatement, UpdateStatement,
+};
+use serde::Serializer;
+use uuid::Uuid;
+
+use self::bindings::BindingSql;
+use self::projects::ProjectSql;
+use self::service_accounts::ServiceAccountSql;
+use self::sessions::SessionSql;
+use self::settings::SettingSql;
+use self::users::UserSql;
+use super::database::{Database, Tx};
+use super::error::StoreError;
+use super::statement::{Dialect, Statement, slot};
+use super::value::{Arg, Row};
+use crate::authz::Projects;
+use crate::error::Error;
+use crate::resource::rfc3339;
+
+/// The identity tables of one database.
+#[derive(Clone, Debug)]
+pub(crate) struct IamStore {
+    database: Database,
+    sql: Arc<IamSql>,
+}
+
+/// The same inside of a transaction.
+#[derive(Debug)]
+pub(crate) struct IamTx<'t> {
+    tx: &'t mut Tx,
+    sql: Arc<IamSql>,
+}
+
+/// Every statement with a fixed text.
+#[derive(Debug)]
+struct IamSql {
+    users: UserSql,
+    projects: ProjectSql,
+    bindings: BindingSql,
+    accounts: ServiceAccountSql,
+    sessions: SessionSql,
+    settings: SettingSql,
+}
+
+/// Some rows in the order of their ids, which is the order of creation.
+#[derive(Clone, Debug)]
+pub struct Listed<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Whether more follow after the last.
+    pub has_more: bool,
+}
+
+/// Which part of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct PageAt {
+    /// The id of the last row before it.
+    pub after: Option<Uuid>,
+    /// How many rows at the most.
+    pub limit: u16,
+}
+
+impl IamStore {
+    pub(crate) fn new(database: Database) -> Self {
+        let dialect = database.dialect();
+        let sql = IamSql {
+            users: UserSql::new(dialect),
+            projects: ProjectSql::new(dialect),
+            bindings: BindingSql::new(dialect),
+            accounts: ServiceAccountSql::new(dialect),
+            sessions: SessionSql::new(dialect),
+            settings: SettingSql::new(dialect),
+        };
+        Self { database, sql: Arc::new(sql) }
+    }
+
+    /// A transaction that changes who may do what. It moves the IAM epoch first, by which other control planes
+    /// learn of it; the lock on that row also makes such changes wait for each other, so that rules over several
+    /// rows (the last owner) hold.
+    pub(crate) async fn change<T, F>(&self, action: &'static str, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(IamTx<'t>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
+        self.write(action, move |mut tx| {
+            Box::pin(async move {
+                tx.move_epoch().await?;
+                work(tx).await
+            })
+        })
+        .await
+    }
+
+    /// A transaction that takes nothing away from anybody, such as a login.
+    pub(crate) async fn write<T, F>(&self, action: &'static str, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(IamTx<'t>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
+        let sql = Arc::clone(&self.sql);
+        self.database.write(action, move |tx| work(IamTx { tx, sql })).await
+    }
+
+    /// One page of `listing`.
+    async fn list<T>(
+        &self,
+        action: &'static str,
+        listing: Listing<'_>,
+        page: PageAt,
+        read: fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Listed<T>, StoreError> {
+        let Listing { table, mut select, having, within } = listing;
+        // One more than asked for tells whether there is a next page.
+        let mut args = vec![Arg::from(i64::from(page.limit) + 1)];
+        let mut next_slot = |arg: Arg| {
+            args.push(arg);
+            slot(args.len() - 1)
+        };
+        for (column, value) in having {
+            select.and_where(Expr::col((table, column)).eq(next_slot(value)));
+        }
+        if let Some((column, Projects::Some(projects))) = within {
+            if projects.is_empty() {
+                return Ok(Listed { items: Vec::new(), has_more: false });
+            }
+            let projects: Vec<Expr> = projects.iter().map(|project| next_slot(Arg::from(*project))).collect();
+            select.and_where(Expr::col((table, column)).is_in(projects));
+        }
+        if let Some(after) = page.after {
+            select.and_where(Expr::col((table, "id")).gt(next_slot(Arg::from(after))));
+        }
+        // The limit is a slot like all values: the first.
+        select.order_by((table, "id"), Order::Asc).limit(0);
+        let statement = Statement::new(self.database.dialect(), &select);
+        let rows = self.database.fetch(action, &statement, &args).await?;
+        let limit = usize::from(page.limit);
+        let items = rows.iter().take(limit).map(read).collect::<Result<_, _>>()?;
+        Ok(Listed { items, has_more: rows.len() > limit })
+    }
+
+    async fn read<T>(
+        &self,
+        action: &'static str,
+        statement: &Statement,
+        args: &[Arg],
+        read: fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.database.fetch(action, statement, args).await?.iter().map(read).collect()
+    }
+}
+
+impl IamTx<'_> {
+    async fn read<T>(
+        &mut self,
+        action: &'static str,
+        statement: &Statement,
+        args: &[Arg],
+        read: fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.tx.fetch(action, statement, args).await?.iter().map(read).collect()
+    }
+}
+
+/// What a list is made of.
+struct Listing<'a> {
+    table: &'static str,
+    select: SelectStatement,
+    /// Columns that must have that value.
+    having: Vec<(&'static str, Arg)>,
+    /// The column that must name one of these projects.
+    within: Option<(&'static str, &'a Projects)>,
+}
+
+/// Reads `columns`, in that order.
+fn select(table: &'static str, columns: &[&'static str]) -> SelectStatement {
+    Query::select().columns(columns.iter().map(|column| (table, *column))).from(table).to_owned()
+}
+
+/// Reads `columns` of the row whose column `by` has the value of slot 0.
+fn select_by(dialect: Dialect, table: &'static str, columns: &[&'static str], by: &'static str) -> Statement {
+    Statement::new(dialect, select(table, columns).and_where(Expr::col((table, by)).eq(slot(0))))
+}
+
+/// Takes the values of `columns` from the slots in that order.
+fn insert(table: &'static str, columns: &[&'static str]) -> InsertStatement {
+    let mut insert = Query::insert();
+    insert.into_table(table).columns(columns.iter().copied()).values_panic((0..columns.len()).map(slot));
+    insert
+}
+
+/// Sets `columns` from slot 1 on in the row whose id is slot 0.
+fn update(table: &'static str, columns: &[&'static str]) -> UpdateStatement {
+    let mut update = Query::update();
+    update.table(table).and_where(Expr::col("id").eq(slot(0)));
+    for (index, column) in columns.iter().enumerate() {
+        update.value(*column, slot(index + 1));
+    }
+    update
+}
+
+/// The same for a table that counts its changes.
+fn update_revised(dialect: Dialect, table: &'static str, columns: &[&'static str]) -> Statement {
+    Statement::new(dialect, update(table, columns).value("revision", Expr::cust("revision + 1")))
+}
+
+/// Removes the rows whose columns have the values of the slots in that order.
+fn delete_by(dialect: Dialect, table: &'static str, by: &[&'static str]) -> Statement {
+    let mut delete: DeleteStatement = Query::delete();
+    delete.from_table(table);
+    for (index, column) in by.iter().enumerate() {
+        delete.and_where(Expr::col(*column).eq(slot(index)));
+    }
+    Statement::new(dialect, &delete)
+}
+
+/// Times in answers have one form everywhere.
+fn time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*time))
+}
+
+fn optional_time<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => serializer.serialize_str(&rfc3339(*time)),
+        None => serializer.serialize_none(),
+    }
+}
