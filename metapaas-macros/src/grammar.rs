@@ -108,7 +108,7 @@ fn unknown(name: &str, attribute: &str, keys: &[Key]) -> String {
     };
     let names = || keys.iter().map(|key| key.name);
     let next = match elsewhere {
-        Some(other) => format!("it belongs into `#[{other}(...)]`"),
+        Some(other) => format!("it belongs in `#[{other}(...)]`"),
         None => hint(name, names(), &format!("the keys are {}", list(names()))),
     };
     format!("unknown key `{name}` in `#[{attribute}]`; {next}")

@@ -109,7 +109,7 @@ fn keys(page: &mut String, attribute: &str, table: &[Key]) {
     for Key { name, meaning, example, place, .. } in table {
         let _ = writeln!(
             page,
-            "### `{name}` ({})\n\n{meaning}\n\n```rust,ignore\n#[{attribute}({example})]\n```\n",
+            "### `{name}` ({})\n\n{meaning}\n\n```text\n#[{attribute}({example})]\n```\n",
             place.describe()
         );
     }
