@@ -52,7 +52,8 @@ pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 /// "did you mean `owner`?" when one of `names` is near to `given`, else what `otherwise` says.
 pub(crate) fn hint<'a>(given: &str, names: impl IntoIterator<Item = &'a str>, otherwise: &str) -> String {
-    let near = |name: &&str| strsim::damerau_levenshtein(&given.to_lowercase(), name) <= (given.len() / 3).max(1);
+    let near =
+        |name: &&str| strsim::damerau_levenshtein(&given.to_lowercase(), name) <= (given.len() / 3).max(1);
     let distance = |name: &&str| strsim::damerau_levenshtein(given, name);
     match names.into_iter().filter(near).min_by_key(distance) {
         Some(name) => format!("did you mean `{name}`?"),
