@@ -1,4 +1,4 @@
 //! Integration tests of the framework, one binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-mod framework_migrations;
+mod migrations;

@@ -57,7 +57,8 @@ impl StoreError {
                     error.constraint().map_or_else(|| error.message().to_owned(), str::to_owned);
                 return Self::Taken { action, constraint };
             }
-            if error.is_foreign_key_violation() {
+            // SQLite answers 1811, not 787, where ON DELETE RESTRICT refuses.
+            if error.is_foreign_key_violation() || error.code().is_some_and(|code| code == "1811") {
                 return Self::Reference { action, source };
             }
             // PostgreSQL: 08 connection, 40 rollback, 53 resources, 57 operator intervention, 25006 read-only.

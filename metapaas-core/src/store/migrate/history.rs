@@ -101,13 +101,15 @@ pub(super) async fn read(database: &Database) -> Result<Vec<Record>, StoreError>
     records(&database.fetch(READ, &select(database.dialect()), &[]).await?)
 }
 
+fn insert(dialect: Dialect) -> Statement {
+    let mut query = Query::insert();
+    let slots = (0..COLUMNS.len()).map(slot);
+    query.into_table(Alias::new(TABLE)).columns(COLUMNS.map(Alias::new)).values_panic(slots);
+    Statement::new(dialect, &query)
+}
+
 /// Adds a migration to the history.
 pub(super) async fn write_in(tx: &mut Tx, record: &Record) -> Result<(), StoreError> {
-    let mut insert = Query::insert();
-    insert
-        .into_table(Alias::new(TABLE))
-        .columns(COLUMNS.map(Alias::new))
-        .values_panic((0..COLUMNS.len()).map(slot));
     let args = [
         Arg::from(record.plugin.as_str()),
         Arg::from(record.id),
@@ -117,7 +119,7 @@ pub(super) async fn write_in(tx: &mut Tx, record: &Record) -> Result<(), StoreEr
         Arg::from(record.applied_at),
         Arg::from(record.binary_version.as_str()),
     ];
-    tx.execute(WRITE, &Statement::new(tx.dialect(), &insert), &args).await.map(|_| ())
+    tx.execute(WRITE, &insert(tx.dialect()), &args).await.map(|_| ())
 }
 
 /// A migration of the list that the database does not have yet.
