@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The MetaPaaS distribution.
+
+pub mod cli;

@@ -1,0 +1,274 @@
+//! [`Api`]: requests to the server. [`Client`]: what every command has at hand.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::error::{ApiProblem, CliError};
+use super::output::Output;
+use super::path::encode;
+use super::session::Session;
+use super::text::did_you_mean;
+use super::types::Types;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most items that one page has.
+pub(crate) const PAGE: usize = 1000;
+
+/// What every command has at hand.
+pub(crate) struct Client<'a> {
+    /// The server.
+    pub(crate) api: Api,
+    /// Where results go.
+    pub(crate) output: &'a mut Output,
+    /// The project that the user named, by name or id.
+    pub(crate) project: Option<String>,
+    /// How long to wait at most.
+    pub(crate) timeout: Duration,
+}
+
+/// Requests to one server.
+pub(crate) struct Api {
+    http: reqwest::Client,
+    session: Session,
+}
+
+/// A good answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// 2xx, or 304 to a conditional read.
+    pub(crate) status: u16,
+    /// The revision of what was read.
+    pub(crate) etag: Option<String>,
+    /// Null when there is none.
+    pub(crate) body: Value,
+}
+
+/// Parameters of a query.
+pub(crate) type Query<'a> = [(&'a str, String)];
+
+impl Api {
+    /// Talks to the session's server.
+    pub(crate) fn new(session: Session) -> Result<Self, CliError> {
+        Ok(Self { http: http_client()?, session })
+    }
+
+    /// Where the server is.
+    pub(crate) fn endpoint(&self) -> &str {
+        self.session.endpoint()
+    }
+
+    /// Reads.
+    pub(crate) async fn get(&self, path: &str, query: &Query<'_>) -> Result<Answer, CliError> {
+        self.send(Method::GET, path, query, None, None).await
+    }
+
+    /// Reads what is newer than `etag`; the answer's status is 304 when nothing is.
+    pub(crate) async fn get_newer(&self, path: &str, etag: Option<&str>) -> Result<Answer, CliError> {
+        self.send(Method::GET, path, &[], None, etag).await
+    }
+
+    /// Makes or runs something.
+    pub(crate) async fn post(&self, path: &str, query: &Query<'_>, body: &Value) -> Result<Answer, CliError> {
+        self.send(Method::POST, path, query, Some(body), None).await
+    }
+
+    /// Changes something.
+    pub(crate) async fn patch(
+        &self,
+        path: &str,
+        query: &Query<'_>,
+        body: &Value,
+    ) -> Result<Answer, CliError> {
+        self.send(Method::PATCH, path, query, Some(body), None).await
+    }
+
+    /// Removes something.
+    pub(crate) async fn delete(&self, path: &str, query: &Query<'_>) -> Result<Answer, CliError> {
+        self.send(Method::DELETE, path, query, None, None).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &Query<'_>,
+        body: Option<&Value>,
+        etag: Option<&str>,
+    ) -> Result<Answer, CliError> {
+        let mut token = self.session.token(&self.http).await?;
+        let mut renewed = false;
+        loop {
+            let mut request = self.http.request(method.clone(), format!("{}{path}", self.endpoint()));
+            if !query.is_empty() {
+                request = request.query(query);
+            }
+            if let Some(token) = &token {
+                request = request.bearer_auth(token);
+            }
+            if let Some(etag) = etag {
+                request = request.header(header::IF_NONE_MATCH, etag);
+            }
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let answer = receive(self.endpoint(), &format!("{method} {path}"), request).await;
+            match answer {
+                // The server may have restarted with other keys or revoked the token: a login can get a new one.
+                Err(CliError::Api(problem)) if problem.status == 401 && !renewed => {
+                    renewed = true;
+                    match self.session.renew(&self.http, token.as_deref()).await? {
+                        Some(fresh) => token = Some(fresh),
+                        None => return Err(self.session.refused(problem)),
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// A client that never sends a token to another place than the one it was meant for.
+pub(crate) fn http_client() -> Result<reqwest::Client, CliError> {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("metapaas-cli/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|source| CliError::Unexpected {
+            what: "cannot set up HTTP".into(),
+            source: Some(Box::new(source)),
+        })
+}
+
+/// Sends the request and reads the answer.
+pub(crate) async fn receive(
+    endpoint: &str,
+    what: &str,
+    request: reqwest::RequestBuilder,
+) -> Result<Answer, CliError> {
+    let unreachable = |source: reqwest::Error| CliError::Unreachable {
+        endpoint: endpoint.to_owned(),
+        hint: if is_local(endpoint) { "; start it with `metapaas up`" } else { "" },
+        source: source.without_url(),
+    };
+    let response = request.header(header::ACCEPT, "application/json").send().await.map_err(unreachable)?;
+    let status = response.status();
+    let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
+    let bytes = response.bytes().await.map_err(unreachable)?;
+    if !status.is_success() && status != StatusCode::NOT_MODIFIED {
+        return Err(CliError::Api(Box::new(ApiProblem::of(status.as_u16(), &bytes))));
+    }
+    let body = if bytes.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(&bytes).map_err(|source| CliError::Unexpected {
+            what: format!("{what} answered something that is not JSON; is {endpoint} a MetaPaaS server?"),
+            source: Some(Box::new(source)),
+        })?
+    };
+    Ok(Answer { status: status.as_u16(), etag, body })
+}
+
+/// Whether the endpoint is on this machine.
+pub(crate) fn is_local(endpoint: &str) -> bool {
+    let host = reqwest::Url::parse(endpoint).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
+/// The answer's body as the type that the contract says.
+pub(crate) fn decode<T: DeserializeOwned>(what: impl fmt::Display, body: Value) -> Result<T, CliError> {
+    serde_json::from_value(body).map_err(|source| CliError::Unexpected {
+        what: format!("{what} answered something else than expected"),
+        source: Some(Box::new(source)),
+    })
+}
+
+impl Client<'_> {
+    /// What the server hosts.
+    pub(crate) async fn types(&self) -> Result<Types, CliError> {
+        decode("GET /v1/types", self.api.get("/v1/types", &[]).await?.body)
+    }
+
+    /// The id of the project that the user named, if any.
+    pub(crate) async fn project_id(&self) -> Result<Option<String>, CliError> {
+        let Some(wanted) = &self.project else { return Ok(None) };
+        if let Ok(id) = wanted.parse::<Uuid>() {
+            return Ok(Some(id.to_string()));
+        }
+        let projects = self.all("/v1/iam/projects", &[], usize::MAX).await?.items;
+        let named = projects.iter().find(|project| project["name"] == wanted.as_str());
+        if let Some(id) = named.and_then(|project| project["id"].as_str()) {
+            return Ok(Some(id.to_owned()));
+        }
+        let names: Vec<&str> = projects.iter().filter_map(|project| project["name"].as_str()).collect();
+        let hint = did_you_mean(wanted, names.iter().copied());
+        let known = if names.is_empty() {
+            "you may see none".into()
+        } else {
+            format!("you may see: {}", names.join(", "))
+        };
+        Err(CliError::NotFound(format!("there is no project `{wanted}`{hint}; {known}")))
+    }
+
+    /// The user's project as a parameter, so that names are looked up there.
+    pub(crate) async fn project_query(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+        Ok(self.project_id().await?.map(|id| ("project_id", id)).into_iter().collect())
+    }
+
+    /// Up to `most` items of a list, over as many pages as it takes.
+    pub(crate) async fn all(&self, path: &str, query: &Query<'_>, most: usize) -> Result<Listed, CliError> {
+        let mut listed = Listed::default();
+        while listed.items.len() < most {
+            let mut query = query.to_vec();
+            query.push(("limit", (most - listed.items.len()).min(PAGE).to_string()));
+            if let Some(token) = listed.next_page_token.take() {
+                query.push(("page_token", token));
+            }
+            let page: Listed = decode(format_args!("GET {path}"), self.api.get(path, &query).await?.body)?;
+            listed.items.extend(page.items);
+            listed.next_page_token = page.next_page_token.filter(|token| !token.is_empty());
+            if listed.next_page_token.is_none() {
+                break;
+            }
+        }
+        Ok(listed)
+    }
+
+    /// The id behind an id or name, e.g. of a user.
+    pub(crate) async fn id_of(
+        &self,
+        collection: &str,
+        name: &str,
+        query: &Query<'_>,
+    ) -> Result<String, CliError> {
+        if let Ok(id) = name.parse::<Uuid>() {
+            return Ok(id.to_string());
+        }
+        let path = format!("{collection}/{}", encode(name));
+        let body = self.api.get(&path, query).await?.body;
+        body["id"].as_str().map(str::to_owned).ok_or_else(|| CliError::Unexpected {
+            what: format!("GET {path} answered something without an id"),
+            source: None,
+        })
+    }
+}
+
+/// Items of a list, and how to get more.
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+pub(crate) struct Listed {
+    /// The items.
+    pub(crate) items: Vec<Value>,
+    /// For the next page.
+    #[serde(default)]
+    pub(crate) next_page_token: Option<String>,
+}

@@ -1,0 +1,366 @@
+//! `iam`: users, projects, roles, bindings, service accounts, and "may I".
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::client::Client;
+use super::error::CliError;
+use super::path::encode;
+use super::prompt;
+use super::text::clean;
+use super::view;
+
+const USERS: &str = "/v1/iam/users";
+const PROJECTS: &str = "/v1/iam/projects";
+const BINDINGS: &str = "/v1/iam/bindings";
+const ACCOUNTS: &str = "/v1/iam/service-accounts";
+
+/// `iam ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum IamCommand {
+    /// People who log in with a password
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// Projects, which hold resources
+    #[command(subcommand)]
+    Projects(ProjectsCommand),
+    /// Roles, which are sets of permissions
+    #[command(subcommand)]
+    Roles(RolesCommand),
+    /// Who has which role in which project
+    #[command(subcommand)]
+    Bindings(BindingsCommand),
+    /// Programs that come with a token
+    #[command(subcommand)]
+    ServiceAccounts(AccountsCommand),
+    /// Tell whether you have a permission, e.g. demo.instances.create; exit code 4 when not
+    Check {
+        /// <slug>.<plural>.<action>
+        permission: String,
+    },
+}
+
+/// `iam users ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum UsersCommand {
+    /// List them
+    List,
+    /// Make one; without --password-stdin the server makes a password, shown once
+    Create {
+        /// The login name
+        name: String,
+        /// Address for mail
+        #[arg(long)]
+        email: Option<String>,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Give a new password; asked for on the terminal, or read from standard input
+    SetPassword {
+        /// Name or id
+        name: String,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Remove one
+    Delete {
+        /// Name or id
+        name: String,
+    },
+}
+
+/// `iam projects ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum ProjectsCommand {
+    /// List those that you may see
+    List,
+    /// Make one
+    Create {
+        /// Its name
+        name: String,
+        /// Free text
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// Remove one
+    Delete {
+        /// Name or id
+        name: String,
+    },
+}
+
+/// `iam roles ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum RolesCommand {
+    /// List them
+    List,
+}
+
+/// `iam bindings ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum BindingsCommand {
+    /// List those that you may see
+    List,
+    /// Give a user or service account a role in the project of --project
+    Create(NewBinding),
+    /// Take a role away
+    Delete {
+        /// The binding's id
+        id: String,
+    },
+}
+
+/// `iam bindings create`
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct NewBinding {
+    /// Name or id of a user
+    #[arg(
+        long,
+        value_name = "USER",
+        required_unless_present = "service_account",
+        conflicts_with = "service_account"
+    )]
+    user: Option<String>,
+    /// Name or id of a service account
+    #[arg(long, value_name = "ACCOUNT")]
+    service_account: Option<String>,
+    /// owner, operator, viewer, or a role of the project's own
+    #[arg(long)]
+    role: String,
+}
+
+/// `iam service-accounts ...`
+#[derive(Clone, Debug, Subcommand)]
+pub enum AccountsCommand {
+    /// List those that you may see
+    List,
+    /// Make one in the project of --project
+    Create {
+        /// Its name
+        name: String,
+        /// Free text
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// Remove one
+    Delete {
+        /// Name or id
+        name: String,
+    },
+    /// Make a token, shown once
+    Token {
+        /// Name or id
+        name: String,
+        /// How long it is good for, e.g. 90d; without it, as long as the server allows
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        expires: Option<Duration>,
+    },
+    /// End a token
+    RevokeToken {
+        /// Name or id of the service account
+        name: String,
+        /// The token's id
+        token_id: String,
+    },
+}
+
+/// Runs a command of `iam`.
+pub(super) async fn run(client: &mut Client<'_>, command: &IamCommand) -> Result<(), CliError> {
+    match command {
+        IamCommand::Users(command) => users(client, command).await,
+        IamCommand::Projects(command) => projects(client, command).await,
+        IamCommand::Roles(RolesCommand::List) => {
+            list(
+                client,
+                "/v1/iam/roles",
+                &[("NAME", "/name"), ("PROJECT", "/project_id"), ("PERMISSIONS", "/permissions")],
+            )
+            .await
+        }
+        IamCommand::Bindings(command) => bindings(client, command).await,
+        IamCommand::ServiceAccounts(command) => accounts(client, command).await,
+        IamCommand::Check { permission } => check(client, permission).await,
+    }
+}
+
+async fn users(client: &mut Client<'_>, command: &UsersCommand) -> Result<(), CliError> {
+    match command {
+        UsersCommand::List => {
+            list(
+                client,
+                USERS,
+                &[("NAME", "/name"), ("EMAIL", "/email"), ("ID", "/id"), ("AGE", "/created_at")],
+            )
+            .await
+        }
+        UsersCommand::Create { name, email, password_stdin } => {
+            let mut body = named(name, &[("email", email.as_deref())]);
+            if *password_stdin {
+                body.insert("password".into(), Value::String(prompt::password_of_stdin()?));
+            }
+            create(client, USERS, "user", body).await
+        }
+        UsersCommand::SetPassword { name, password_stdin } => {
+            let password = if *password_stdin {
+                prompt::password_of_stdin()?
+            } else {
+                let password = prompt::password(&format!("New password of {name}: ")).await?;
+                if prompt::password("Once more: ").await? != password {
+                    return Err(CliError::Usage("the two passwords differ".into()));
+                }
+                password
+            };
+            let path = format!("{USERS}/{}", encode(name));
+            let user = client.api.patch(&path, &[], &json!({"password": password})).await?.body;
+            client.output.show(&user, || format!("user {} has a new password\n", clean(name)))
+        }
+        UsersCommand::Delete { name } => delete(client, USERS, "user", name).await,
+    }
+}
+
+async fn projects(client: &mut Client<'_>, command: &ProjectsCommand) -> Result<(), CliError> {
+    match command {
+        ProjectsCommand::List => {
+            let columns =
+                [("NAME", "/name"), ("ID", "/id"), ("DESCRIPTION", "/description"), ("AGE", "/created_at")];
+            list(client, PROJECTS, &columns).await
+        }
+        ProjectsCommand::Create { name, description } => {
+            let body = named(name, &[("description", description.as_deref())]);
+            create(client, PROJECTS, "project", body).await
+        }
+        ProjectsCommand::Delete { name } => delete(client, PROJECTS, "project", name).await,
+    }
+}
+
+async fn bindings(client: &mut Client<'_>, command: &BindingsCommand) -> Result<(), CliError> {
+    match command {
+        BindingsCommand::List => {
+            let columns = [
+                ("ID", "/id"),
+                ("PROJECT", "/project"),
+                ("PROJECT ID", "/project_id"),
+                ("KIND", "/principal/kind"),
+                ("NAME", "/principal/name"),
+                ("PRINCIPAL ID", "/principal/id"),
+                ("ROLE", "/role"),
+            ];
+            list(client, BINDINGS, &columns).await
+        }
+        BindingsCommand::Create(new) => {
+            let project = client.project_id().await?.ok_or_else(|| {
+                CliError::Usage(
+                    "say in which project: --project NAME (the platform project holds in all)".into(),
+                )
+            })?;
+            let (kind, id) = match (&new.user, &new.service_account) {
+                (Some(user), _) => ("user", client.id_of(USERS, user, &[]).await?),
+                (None, Some(account)) => {
+                    let query = [("project_id", project.clone())];
+                    ("service_account", client.id_of(ACCOUNTS, account, &query).await?)
+                }
+                (None, None) => return Err(CliError::Usage("say who: --user or --service-account".into())),
+            };
+            let body =
+                json!({"project_id": project, "principal": {"kind": kind, "id": id}, "role": new.role});
+            let binding = client.api.post(BINDINGS, &[], &body).await?.body;
+            client.output.say("binding created")?;
+            client.output.show(&binding, || view::members(&flat_binding(&binding)))
+        }
+        BindingsCommand::Delete { id } => delete(client, BINDINGS, "binding", id).await,
+    }
+}
+
+fn flat_binding(binding: &Value) -> Value {
+    let principal = &binding["principal"];
+    json!({
+        "id": binding["id"], "project id": binding["project_id"], "role": binding["role"],
+        "principal": principal["id"], "kind": principal["kind"],
+    })
+}
+
+async fn accounts(client: &mut Client<'_>, command: &AccountsCommand) -> Result<(), CliError> {
+    match command {
+        AccountsCommand::List => {
+            let columns =
+                [("NAME", "/name"), ("PROJECT ID", "/project_id"), ("ID", "/id"), ("AGE", "/created_at")];
+            list(client, ACCOUNTS, &columns).await
+        }
+        AccountsCommand::Create { name, description } => {
+            let project = client.project_id().await?;
+            let more = [("description", description.as_deref()), ("project_id", project.as_deref())];
+            create(client, ACCOUNTS, "service account", named(name, &more)).await
+        }
+        AccountsCommand::Delete { name } => {
+            let id = account_id(client, name).await?;
+            client.api.delete(&format!("{ACCOUNTS}/{id}"), &[]).await?;
+            client.output.say(&format!("service account {} deleted", clean(name)))
+        }
+        AccountsCommand::Token { name, expires } => {
+            let id = account_id(client, name).await?;
+            let body = expires.map_or_else(|| json!({}), |expires| json!({"expires_in": expires.as_secs()}));
+            let token = client.api.post(&format!("{ACCOUNTS}/{id}/tokens"), &[], &body).await?.body;
+            client.output.note("keep the token now, it is not shown again");
+            client.output.show(&token, || view::members(&token))
+        }
+        AccountsCommand::RevokeToken { name, token_id } => {
+            let id = account_id(client, name).await?;
+            client.api.delete(&format!("{ACCOUNTS}/{id}/tokens/{}", encode(token_id)), &[]).await?;
+            client.output.say(&format!("token {} revoked", clean(token_id)))
+        }
+    }
+}
+
+async fn account_id(client: &Client<'_>, name: &str) -> Result<String, CliError> {
+    let query = client.project_query().await?;
+    client.id_of(ACCOUNTS, name, &query).await
+}
+
+async fn check(client: &mut Client<'_>, permission: &str) -> Result<(), CliError> {
+    let body = json!({"permission": permission, "project_id": client.project_id().await?});
+    let answer = client.api.post("/v1/iam/check", &[], &body).await?.body;
+    let allowed = answer["allowed"] == true;
+    let reason = answer["reason"].as_str().filter(|reason| !reason.is_empty());
+    client.output.show(&answer, || {
+        let word = if allowed { "yes" } else { "no" };
+        reason.map_or_else(|| format!("{word}\n"), |reason| format!("{word}: {}\n", clean(reason)))
+    })?;
+    if allowed { Ok(()) } else { Err(CliError::Silent(4)) }
+}
+
+fn named(name: &str, more: &[(&str, Option<&str>)]) -> Map<String, Value> {
+    let given =
+        more.iter().filter_map(|(member, value)| Some(((*member).to_owned(), Value::from((*value)?))));
+    std::iter::once(("name".to_owned(), Value::from(name))).chain(given).collect()
+}
+
+async fn list(client: &mut Client<'_>, path: &str, columns: &[(&str, &str)]) -> Result<(), CliError> {
+    let query = if matches!(path, BINDINGS | ACCOUNTS) { client.project_query().await? } else { Vec::new() };
+    let listed = client.all(path, &query, usize::MAX).await?;
+    let answer = json!(listed);
+    client.output.show(&answer, || view::columns(&listed.items, columns))
+}
+
+async fn create(
+    client: &mut Client<'_>,
+    path: &str,
+    what: &str,
+    body: Map<String, Value>,
+) -> Result<(), CliError> {
+    let made = client.api.post(path, &[], &Value::Object(body)).await?.body;
+    client.output.say(&format!("{what} created"))?;
+    if !made["password"].is_null() {
+        client.output.note("keep the password now, it is not shown again");
+    }
+    client.output.show(&made, || view::members(&made))
+}
+
+async fn delete(client: &mut Client<'_>, path: &str, what: &str, name: &str) -> Result<(), CliError> {
+    client.api.delete(&format!("{path}/{}", encode(name)), &[]).await?;
+    client.output.say(&format!("{what} {} deleted", clean(name)))
+}

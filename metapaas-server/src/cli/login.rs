@@ -1,0 +1,138 @@
+//! `login`, `logout` and `whoami`.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::ClientOptions;
+use super::client::{Client, http_client, is_local, receive};
+use super::error::CliError;
+use super::output::{Output, pairs, table};
+use super::places::Places;
+use super::prompt;
+use super::session::{find_endpoint, grant, login_file};
+use super::text::{clean, plain};
+
+/// `login`
+#[derive(Args, Clone, Debug)]
+pub struct LoginArguments {
+    /// Who logs in; asked for when absent
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Read the password from the first line of standard input
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+/// `metapaas login`.
+pub(super) async fn login(
+    options: &ClientOptions,
+    places: &Places,
+    arguments: &LoginArguments,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let endpoint = find_endpoint(options, places)?;
+    let file = login_file(places).ok_or_else(no_home)?;
+    if endpoint.starts_with("http://") && !is_local(&endpoint) {
+        output.note(&format!("warning: the password goes to {endpoint} without encryption"));
+    }
+    let user = match &arguments.user {
+        Some(user) => user.clone(),
+        None => prompt::line(&format!("User at {endpoint}: ")).await?,
+    };
+    let password = if arguments.password_stdin {
+        prompt::password_of_stdin()?
+    } else {
+        prompt::password(&format!("Password of {user}: ")).await?
+    };
+    log_in(output, &file, &endpoint, &user, &password).await
+}
+
+/// Checks the password with the server and keeps what it gives for it.
+pub(super) async fn log_in(
+    output: &mut Output,
+    file: &super::logins::LoginFile,
+    endpoint: &str,
+    user: &str,
+    password: &str,
+) -> Result<(), CliError> {
+    let http = http_client()?;
+    let body = json!({"grant_type": "password", "username": user, "password": password});
+    let login = match grant(&http, endpoint, user, &body).await {
+        Err(CliError::Api(problem)) if problem.status == 401 => {
+            let text = format!("{endpoint} does not accept the password of {user}, or has no such user");
+            return Err(CliError::Unauthenticated(text));
+        }
+        granted => granted?,
+    };
+    let locked = file.lock().await?;
+    // A damaged file may be replaced: that is what its error message tells people to do.
+    let mut logins = locked.read().unwrap_or_default();
+    logins.servers.insert(endpoint.to_owned(), login);
+    logins.current = Some(endpoint.to_owned());
+    locked.write(&logins)?;
+    output.say(&format!("logged in to {endpoint} as {}", clean(user)))
+}
+
+/// `metapaas logout`.
+pub(super) async fn logout(
+    options: &ClientOptions,
+    places: &Places,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let file = login_file(places).ok_or_else(no_home)?;
+    let known = file.read()?;
+    let endpoint = match &options.endpoint {
+        Some(_) => find_endpoint(options, places)?,
+        None => known.current.ok_or_else(|| CliError::Unauthenticated("nobody is logged in".into()))?,
+    };
+    let login = {
+        let locked = file.lock().await?;
+        let mut logins = locked.read()?;
+        let login = logins.servers.remove(&endpoint);
+        if logins.current.as_ref() == Some(&endpoint) {
+            logins.current = logins.servers.keys().next().cloned();
+        }
+        locked.write(&logins)?;
+        login.ok_or_else(|| CliError::Unauthenticated(format!("nobody is logged in to {endpoint}")))?
+    };
+    // The login is gone from here in any case; a server that does not answer is told by the error.
+    let request = http_client()?
+        .post(format!("{endpoint}/v1/iam/logout"))
+        .bearer_auth(&login.access_token)
+        .json(&json!({"refresh_token": login.refresh_token}));
+    match receive(&endpoint, "POST /v1/iam/logout", request).await {
+        // The tokens had ended before.
+        Err(CliError::Api(problem)) if problem.status == 401 => {}
+        answer => drop(answer?),
+    }
+    output.say(&format!("logged out of {endpoint}"))
+}
+
+/// `metapaas whoami`.
+pub(super) async fn whoami(client: &mut Client<'_>) -> Result<(), CliError> {
+    let who = client.api.get("/v1/iam/whoami", &[]).await?.body;
+    let endpoint = client.api.endpoint().to_owned();
+    client.output.show(&who, || {
+        let mut text = pairs(vec![
+            ("name".into(), plain(&who["name"])),
+            ("kind".into(), plain(&who["kind"]).replace('_', " ")),
+            ("id".into(), plain(&who["id"])),
+            ("server".into(), endpoint),
+        ]);
+        let bindings = who["bindings"].as_array().map_or(&[][..], Vec::as_slice);
+        let project = |binding: &Value| match plain(&binding["project"]) {
+            name if name.is_empty() => plain(&binding["project_id"]),
+            name => name,
+        };
+        if !bindings.is_empty() {
+            let rows = bindings.iter().map(|binding| vec![project(binding), plain(&binding["role"])]);
+            text.push('\n');
+            text.push_str(&table(&["PROJECT", "ROLE"], rows.collect()));
+        }
+        text
+    })
+}
+
+fn no_home() -> CliError {
+    CliError::Usage("there is no place for the login: set HOME or XDG_CONFIG_HOME".into())
+}

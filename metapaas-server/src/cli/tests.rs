@@ -1,0 +1,474 @@
+//! Whole commands against a small server: what they send, print and end with.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chrono::Utc;
+use clap::{CommandFactory, Parser};
+use serde_json::{Value, json};
+
+use super::output::Output;
+use super::places::Places;
+use super::stub::{Cli, Stub};
+use super::{Format, execute};
+
+const ID: &str = "01990000-0000-7000-8000-000000000001";
+const PROJECT: &str = "01990000-0000-7000-8000-00000000000a";
+
+fn demo(status: &str) -> Value {
+    json!({"id": ID, "name": "web", "type": "demo", "project_id": PROJECT, "version": "0.1.0", "greeting": "hi",
+           "replicas": 1, "status": status, "nodes": [], "conditions": [], "generation": 1,
+           "observed_generation": i64::from(status == "ACTIVE"), "labels": {},
+           "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"})
+}
+
+fn not_found() -> (u16, &'static str, Value) {
+    (404, "", json!({"title": "Not found", "detail": "demo `web` does not exist, or you may not see it"}))
+}
+
+#[test]
+fn the_grammar_has_no_contradictions() {
+    Cli::command().debug_assert();
+    let help = Cli::command().after_help(super::exit_codes_help()).render_long_help().to_string();
+    assert!(help.starts_with("The top level"), "{help}");
+    assert!(help.contains("8  waited too long"), "{help}");
+    assert!(Cli::try_parse_from(["metapaas", "list", "demo", "--limit", "0"]).is_err());
+    assert!(Cli::try_parse_from(["metapaas", "iam", "bindings", "create", "--role", "owner"]).is_err());
+}
+
+#[test]
+fn a_token_is_not_in_debug_output() {
+    let cli = Cli::try_parse_from(["metapaas", "--token", "hush", "whoami"]).unwrap();
+    assert!(!format!("{:?}", cli.options).contains("hush"));
+}
+
+#[tokio::test]
+async fn create_sends_typed_fields_and_names_what_it_made() {
+    let stub = Stub::start(|_| (201, "", demo("PENDING"))).await;
+    let ended = stub
+        .run(&[
+            "create",
+            "demo",
+            "web",
+            "greeting=hi",
+            "replicas=2",
+            "labels.tier=a",
+            "--label",
+            "team=@b",
+            "--project",
+            PROJECT,
+        ])
+        .await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.out.starts_with("demo/web created\nname        web\n"), "{}", ended.out);
+    let calls = stub.calls();
+    assert_eq!(calls[0].line, "POST /v1/types/demo/instances");
+    assert_eq!(calls[0].token, "given-token");
+    let expected = json!({"name": "web", "greeting": "hi", "replicas": 2, "project_id": PROJECT,
+                          "labels": {"tier": "a", "team": "@b"}});
+    assert_eq!(calls[0].body, expected);
+}
+
+#[tokio::test]
+async fn a_child_gets_its_name_in_the_key_field() {
+    let page = json!({"id": ID, "path": "@home/x", "text": "t", "status": "PENDING"});
+    let stub = Stub::start(move |_| (201, "", page.clone())).await;
+    let ended = stub.run(&["create", "demo/web/pages", "@home/x", "text=t", "-o", "json"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).unwrap()["path"], "@home/x");
+    let call = &stub.calls()[0];
+    assert_eq!(call.line, "POST /v1/types/demo/instances/web/pages");
+    assert_eq!(call.body, json!({"path": "@home/x", "text": "t"}));
+}
+
+#[tokio::test]
+async fn wrong_fields_are_told_before_anything_is_sent() {
+    let stub = Stub::start(|_| (500, "", Value::Null)).await;
+    for (arguments, code, part) in [
+        (
+            vec!["create", "demo", "web", "greting=x", "replicas=y"],
+            6,
+            "greting: there is no such field; did you mean",
+        ),
+        (vec!["create", "demo", "web"], 6, "greeting: is required"),
+        (vec!["create", "demo", "greeting=x"], 2, "write `metapaas create demo NAME field=value"),
+        (vec!["create", "demo/web", "x"], 2, "names one `demo`, not a collection"),
+        (vec!["create", "dmo", "x"], 3, "did you mean `demo`?"),
+        (vec!["set", "demo/web", "replicas"], 2, "write field=value"),
+        (vec!["get", "demo"], 2, "names a collection"),
+        (vec!["list", "demo", "--filter", "x"], 2, "no filter"),
+    ] {
+        let ended = stub.run(&arguments).await;
+        assert_eq!(ended.code, code, "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(part), "{arguments:?}: {}", ended.err);
+        assert_eq!(ended.out, "");
+    }
+    assert_eq!(stub.lines(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn refusals_end_with_their_own_code() {
+    for (status, code) in [(400, 6), (403, 4), (404, 3), (409, 5), (412, 5), (500, 1), (503, 7)] {
+        let stub = Stub::start(move |_| (status, "", json!({"detail": "no", "request_id": "r-7"}))).await;
+        let ended = stub.run(&["get", "demo/web"]).await;
+        assert_eq!((ended.code, ended.err.as_str()), (code, "error: no\n  request id: r-7\n"));
+    }
+}
+
+#[tokio::test]
+async fn wait_reads_conditionally_until_active_and_keeps_a_generated_secret() {
+    let reads = AtomicUsize::new(0);
+    let stub = Stub::start(move |call| {
+        if call.line.starts_with("POST") {
+            let mut made = demo("PENDING");
+            made["password"] = json!("generated");
+            return (201, "\"1\"", made);
+        }
+        match (reads.fetch_add(1, Ordering::SeqCst), call.if_none_match.as_str()) {
+            (0, "") => (200, "\"1\"", demo("CREATING")),
+            (1, "\"1\"") => (304, "\"1\"", Value::Null),
+            (2, "\"1\"") => (503, "", json!({"detail": "the database is away"})),
+            (3, "\"1\"") => {
+                let mut early = demo("ACTIVE");
+                early["observed_generation"] = json!(0);
+                (200, "\"2\"", early)
+            }
+            (4, "\"2\"") => (200, "\"3\"", demo("ACTIVE")),
+            unexpected => (500, "", json!({"detail": format!("{unexpected:?}")})),
+        }
+    })
+    .await;
+    let ended = stub.run(&["create", "demo", "web", "greeting=hi", "--wait", "-o", "json"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let shown: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((&shown["status"], &shown["password"]), (&json!("ACTIVE"), &json!("generated")));
+    assert_eq!(
+        ended.err,
+        "demo/web: CREATING\ndemo/web: the server does not answer, trying again\ndemo/web: CREATING\ndemo/web: ACTIVE\n"
+    );
+    assert_eq!(stub.lines()[1], format!("GET /v1/types/demo/instances/{ID}"));
+}
+
+#[tokio::test]
+async fn a_wait_that_takes_too_long_says_what_it_waited_for() {
+    let stub = Stub::start(|_| {
+        let mut resource = demo("CREATING");
+        resource["conditions"] =
+            json!([{"type": "Ready", "status": "False", "reason": "NodesStarting", "message": "0 of 1 nodes"}]);
+        (200, "", resource)
+    })
+    .await;
+    let ended = stub.run(&["wait", "demo/web", "--timeout", "250ms"]).await;
+    assert_eq!(ended.code, 8);
+    let expected = "error: demo/web is CREATING (NodesStarting: 0 of 1 nodes) after 250ms; it goes on";
+    assert!(ended.err.contains(expected), "{}", ended.err);
+    assert!(ended.out.contains("status      CREATING"), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn a_wait_for_active_ends_at_an_error_that_lasts_and_at_a_deletion() {
+    let stub = Stub::start(|call| {
+        let mut resource = demo(if call.line.contains("/doomed") { "DELETING" } else { "ERROR" });
+        resource["id"] = if call.line.contains("/doomed") { json!("doomed") } else { json!(ID) };
+        resource["conditions"] =
+            json!([{"type": "Ready", "status": "False", "reason": "Refused", "message": "no room"}]);
+        (200, "", resource)
+    })
+    .await;
+    let ended = stub.run(&["wait", "demo/web"]).await;
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.ends_with("error: demo/web is in ERROR: Refused: no room\n"), "{}", ended.err);
+    let ended = stub.run(&["wait", "demo/doomed"]).await;
+    assert_eq!(ended.code, 5);
+    assert!(ended.err.contains("is being deleted"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn delete_waits_until_the_row_is_gone() {
+    let reads = AtomicUsize::new(0);
+    let stub = Stub::start(move |call| {
+        if call.line.starts_with("DELETE") {
+            return (202, "", demo("DELETING"));
+        }
+        if reads.fetch_add(1, Ordering::SeqCst) < 2 { (200, "", demo("DELETING")) } else { not_found() }
+    })
+    .await;
+    let ended = stub.run(&["delete", "demo/web", "--wait"]).await;
+    assert_eq!((ended.code, ended.out.as_str()), (0, "demo/web deleted\n"), "{}", ended.err);
+    assert_eq!(stub.lines()[0], "DELETE /v1/types/demo/instances/web");
+    let ended = stub.run(&["wait", "demo/web", "--for", "DELETED"]).await;
+    assert_eq!((ended.code, ended.out.as_str()), (0, "demo/web is not there\n"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn set_sends_a_merge_patch() {
+    let stub = Stub::start(|_| (200, "", demo("ACTIVE"))).await;
+    let arguments =
+        ["set", "demo/web", "greeting=", "labels.old:=null", "extra:={\"a\":1}", "--dry-run", "-o", "yaml"];
+    let ended = stub.run(&arguments).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.out.contains("greeting: hi\n"), "{}", ended.out);
+    let call = &stub.calls()[0];
+    assert_eq!(call.line, "PATCH /v1/types/demo/instances/web?dry_run=true");
+    assert_eq!(call.body, json!({"greeting": "", "labels": {"old": null}, "extra": {"a": 1}}));
+}
+
+#[tokio::test]
+async fn lists_follow_pages_up_to_the_limit() {
+    let stub = Stub::start(|call| {
+        let more = !call.line.contains("page_token");
+        let items: Vec<Value> = (0..2).map(|_| demo("ACTIVE")).collect();
+        (200, "", json!({"items": items, "next_page_token": more.then_some("t 1")}))
+    })
+    .await;
+    let ended = stub
+        .run(&["list", "demo", "--all", "--filter", "status=ACTIVE", "-l", "tier=web", "-o", "json"])
+        .await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).unwrap()["items"].as_array().unwrap().len(), 4);
+    let lines = stub.lines();
+    assert!(lines[0].ends_with("?status=ACTIVE&label_selector=tier%3Dweb&limit=1000"), "{lines:?}");
+    assert!(lines[1].ends_with("limit=1000&page_token=t+1"), "{lines:?}");
+
+    let ended = stub.run(&["list", "--limit", "2"]).await;
+    assert!(
+        ended.out.starts_with("NAME      STATUS  NODES  VERSION  AGE\ndemo/web  ACTIVE  0/0"),
+        "{}",
+        ended.out
+    );
+    assert_eq!(ended.err, "only the first 2 are shown; see more with --limit N or --all\n");
+}
+
+#[tokio::test]
+async fn a_project_is_found_by_its_name() {
+    let stub = Stub::start(|call| match call.line.as_str() {
+        line if line.starts_with("GET /v1/iam/projects") => {
+            (200, "", json!({"items": [{"id": PROJECT, "name": "shop"}], "next_page_token": null}))
+        }
+        _ => (200, "", demo("ACTIVE")),
+    })
+    .await;
+    let ended = stub.run(&["get", "demo/web", "--project", "shop"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(stub.lines()[1], format!("GET /v1/types/demo/instances/web?project_id={PROJECT}"));
+    let ended = stub.run(&["get", "demo/web", "--project", "shopp"]).await;
+    assert_eq!(ended.code, 3);
+    assert!(
+        ended.err.contains("no project `shopp`; did you mean `shop`?; you may see: shop"),
+        "{}",
+        ended.err
+    );
+}
+
+#[tokio::test]
+async fn types_and_actions_read_well() {
+    let stub = Stub::start(|_| (202, "", json!({"id": "op", "status": "RUNNING"}))).await;
+    let ended = stub.run(&["types"]).await;
+    assert_eq!(
+        ended.out,
+        "TYPE  PLUGIN      INSTANCES  CHILDREN      DESCRIPTION\ndemo  demo 0.1.0  3          pages, notes  A greeting on every node.\n"
+    );
+    let ended = stub.run(&["types", "demo"]).await;
+    assert!(ended.out.contains("path      demo/NAME/pages/PATH/notes/ID\n"), "{}", ended.out);
+    assert!(
+        ended.out.contains("theme     enum            any time (owner)  light       one of light, dark"),
+        "{}",
+        ended.out
+    );
+    let ended = stub.run(&["action", "demo/web", "restart", "force=true", "why=test"]).await;
+    assert_eq!(ended.out, "restart of demo/web started\nid      op\nstatus  RUNNING\n", "{}", ended.err);
+    let call = &stub.calls()[0];
+    assert_eq!(call.line, "POST /v1/types/demo/instances/web/actions/restart");
+    assert_eq!(call.body, json!({"force": true, "why": "test"}));
+}
+
+#[tokio::test]
+async fn iam_commands_follow_the_contract() {
+    let stub = Stub::start(|call| match call.line.as_str() {
+        "POST /v1/iam/users" => (201, "", json!({"id": ID, "name": "bob", "password": "made-once"})),
+        "GET /v1/iam/users/bob" => (200, "", json!({"id": ID, "name": "bob"})),
+        line if line.starts_with("GET /v1/iam/service-accounts/ci") => (200, "", json!({"id": "acc", "name": "ci"})),
+        "POST /v1/iam/service-accounts/acc/tokens" => (201, "", json!({"id": "t", "token": "mst_1", "expires_at": "later"})),
+        "POST /v1/iam/check" => (200, "", json!({"allowed": false, "reason": "viewer may only read"})),
+        "POST /v1/iam/bindings" => (201, "", json!({"id": "b", "project_id": PROJECT, "role": "owner", "principal": {"kind": "user", "id": ID}})),
+        line if line.starts_with("DELETE") => (204, "", Value::Null),
+        _ => not_found(),
+    })
+    .await;
+    let ended = stub.run(&["iam", "users", "create", "bob", "--email", "b@x.org"]).await;
+    assert!(ended.out.contains("password  made-once"), "{ended:?}");
+    let ended = stub
+        .run(&["iam", "bindings", "create", "--project", PROJECT, "--user", "bob", "--role", "owner"])
+        .await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let ended = stub.run(&["iam", "service-accounts", "token", "ci", "--expires", "90d", "-o", "json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).unwrap()["token"], "mst_1");
+    let ended = stub.run(&["iam", "service-accounts", "revoke-token", "ci", "t"]).await;
+    assert_eq!(ended.out, "token t revoked\n");
+    let ended = stub.run(&["iam", "check", "demo.instances.create"]).await;
+    assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (4, "no: viewer may only read\n", ""));
+    let ended = stub.run(&["iam", "users", "delete", "bob"]).await;
+    assert_eq!(ended.out, "user bob deleted\n");
+
+    let calls = stub.calls();
+    let body_of = |line: &str| calls.iter().find(|call| call.line == line).map(|call| call.body.clone());
+    assert_eq!(body_of("POST /v1/iam/users"), Some(json!({"name": "bob", "email": "b@x.org"})));
+    let binding = json!({"project_id": PROJECT, "principal": {"kind": "user", "id": ID}, "role": "owner"});
+    assert_eq!(body_of("POST /v1/iam/bindings"), Some(binding));
+    assert_eq!(body_of("POST /v1/iam/service-accounts/acc/tokens"), Some(json!({"expires_in": 7_776_000})));
+    assert!(body_of("DELETE /v1/iam/service-accounts/acc/tokens/t").is_some());
+}
+
+#[tokio::test]
+async fn without_a_login_the_local_server_is_found() {
+    let mut stub = Stub::start(|_| (200, "", demo("ACTIVE"))).await;
+    let ended = stub.run_bare(&["get", "demo/web"]).await;
+    assert_eq!(ended.code, 7);
+    assert!(
+        ended.err.starts_with("error: no server is known: start one with `metapaas up`"),
+        "{}",
+        ended.err
+    );
+
+    stub.is_local();
+    let ended = stub.run_bare(&["get", "demo/web"]).await;
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(stub.calls()[0].token, "local-token");
+    let endpoint = stub.endpoint.clone();
+    stub.run_bare(&["--endpoint", &format!("{endpoint}/"), "get", "demo/web"]).await;
+    assert_eq!(stub.calls()[1].token, "local-token");
+
+    stub.stop().await;
+    let ended = stub.run_bare(&["get", "demo/web"]).await;
+    assert_eq!(ended.code, 7);
+    let expected = format!(
+        "error: cannot reach {endpoint}; start it with `metapaas up`: Connection refused (os error 111)\n"
+    );
+    assert_eq!(ended.err, expected);
+}
+
+#[tokio::test]
+async fn a_local_token_does_not_go_to_another_server() {
+    let local = Stub::start(|_| (200, "", demo("ACTIVE"))).await;
+    local.is_local();
+    let other = Stub::start(|_| (401, "", json!({"detail": "authentication is needed"}))).await;
+    let ended = local.run_bare(&["--endpoint", &other.endpoint, "get", "demo/web"]).await;
+    assert_eq!(ended.code, 4);
+    assert!(ended.err.contains("there are no credentials for"), "{}", ended.err);
+    assert_eq!(other.calls()[0].token, "");
+}
+
+#[tokio::test]
+async fn a_wrong_endpoint_is_wrong_usage() {
+    let stub = Stub::start(|_| (200, "", Value::Null)).await;
+    for endpoint in ["localhost:8080", "ftp://x", "http://user:pw@x", "http://x/?a=b", "nonsense"] {
+        let ended = stub.run_bare(&["--endpoint", endpoint, "whoami"]).await;
+        assert_eq!(ended.code, 2, "{endpoint}: {}", ended.err);
+    }
+}
+
+/// Gives each token once and takes each refresh token once, as the contract says.
+async fn issuer(expires_in: u32) -> Stub {
+    let given = AtomicUsize::new(1);
+    Stub::start(move |call| {
+        let number = given.load(Ordering::SeqCst);
+        let tokens = |number: usize| {
+            json!({"access_token": format!("access-{number}"), "refresh_token": format!("refresh-{number}"),
+                   "token_type": "Bearer", "expires_in": expires_in})
+        };
+        match (call.line.as_str(), call.body["grant_type"].as_str()) {
+            ("POST /v1/iam/token", Some("password")) if call.body["password"] == "right" => {
+                (200, "", tokens(number))
+            }
+            ("POST /v1/iam/token", Some("refresh_token"))
+                if call.body["refresh_token"] == format!("refresh-{number}") =>
+            {
+                given.fetch_add(1, Ordering::SeqCst);
+                (200, "", tokens(number + 1))
+            }
+            ("POST /v1/iam/token", _) => (401, "", json!({"detail": "wrong credentials"})),
+            ("POST /v1/iam/logout", _) => (204, "", Value::Null),
+            _ if call.token == format!("access-{number}") => {
+                (200, "", json!({"name": "ann", "kind": "user", "bindings": []}))
+            }
+            _ => (401, "", json!({"detail": "the token has ended"})),
+        }
+    })
+    .await
+}
+
+async fn log_in(stub: &Stub, password: &str) -> Result<(), super::CliError> {
+    let file = super::session::login_file(&stub.places()).unwrap();
+    let mut output = Output::to(Format::Table, Box::new(std::io::sink()), Box::new(std::io::sink()));
+    super::login::log_in(&mut output, &file, &stub.endpoint, "ann", password).await
+}
+
+#[tokio::test]
+async fn a_login_is_kept_for_its_owner_only_and_forgotten_at_logout() {
+    use std::os::unix::fs::PermissionsExt;
+    let stub = issuer(900).await;
+    let refused = log_in(&stub, "wrong").await.unwrap_err();
+    assert_eq!(refused.exit_code(), 4);
+    assert!(!stub.config().join("credentials.json").exists());
+
+    log_in(&stub, "right").await.unwrap();
+    let file = stub.config().join("credentials.json");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("right"));
+    let ended = stub.run_bare(&["whoami"]).await;
+    assert!(ended.out.starts_with("name    ann\n"), "{ended:?}");
+
+    let ended = stub.run_bare(&["logout"]).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("refresh-1"));
+    let last = stub.calls().pop().unwrap();
+    assert_eq!((last.token.as_str(), &last.body), ("access-1", &json!({"refresh_token": "refresh-1"})));
+    assert_eq!(stub.run_bare(&["logout"]).await.code, 4);
+}
+
+#[tokio::test]
+async fn processes_that_renew_at_once_do_not_end_each_others_login() {
+    let stub = issuer(900).await;
+    log_in(&stub, "right").await.unwrap();
+    // As if the access token had ended.
+    let path = stub.config().join("credentials.json");
+    let mut logins: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    logins["servers"][&stub.endpoint]["expires_at"] = json!(Utc::now());
+    std::fs::write(&path, logins.to_string()).unwrap();
+
+    let whoami = || stub.run_bare(&["whoami"]);
+    let ended = futures::future::join_all([whoami(), whoami(), whoami(), whoami()]).await;
+    for ended in ended {
+        assert_eq!(ended.code, 0, "{ended:?}");
+    }
+    let renewals = stub.calls().iter().filter(|call| call.body["grant_type"] == "refresh_token").count();
+    assert_eq!(renewals, 1);
+}
+
+#[tokio::test]
+async fn a_refused_access_token_is_renewed_once_and_an_ended_login_says_so() {
+    let stub = issuer(900).await;
+    log_in(&stub, "right").await.unwrap();
+    let path = stub.config().join("credentials.json");
+    let spoil = |token: &str| {
+        let mut logins: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        logins["servers"][&stub.endpoint][token] = json!("spoilt");
+        std::fs::write(&path, logins.to_string()).unwrap();
+    };
+    spoil("access_token");
+    assert_eq!(stub.run_bare(&["whoami"]).await.code, 0);
+    spoil("access_token");
+    spoil("refresh_token");
+    let ended = stub.run_bare(&["whoami"]).await;
+    assert_eq!(ended.code, 4);
+    assert!(ended.err.contains("has ended; log in with `metapaas login --endpoint"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn without_a_home_nothing_panics() {
+    let cli = Cli::try_parse_from(["metapaas", "whoami"]).unwrap();
+    let super::stub::Command::Client(command) = cli.command else { panic!("not a command of the client") };
+    let mut output = Output::to(Format::Table, Box::new(std::io::sink()), Box::new(std::io::sink()));
+    let error =
+        execute(&cli.options, &Places { config: None, data: None }, command, &mut output).await.unwrap_err();
+    assert_eq!(error.exit_code(), 7);
+}
