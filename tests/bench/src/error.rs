@@ -29,6 +29,10 @@ pub(crate) enum BenchError {
     Sign(#[source] jsonwebtoken::errors::Error),
     #[error("a connection's task ended early")]
     Task(#[source] tokio::task::JoinError),
+    #[error("listen for signals")]
+    Signals(#[source] std::io::Error),
+    #[error("interrupted")]
+    Interrupted,
     #[error("no request was answered in the measured time")]
     NoAnswer,
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::BenchError;
 use crate::load::{Load, Operation};
@@ -83,13 +84,28 @@ enum Store {
 // One thread: on a small machine the cores belong to the servers.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(&Arguments::parse()).await {
+    let arguments = Arguments::parse();
+    // Dropping the run ends its servers and removes their directories.
+    let done = tokio::select! {
+        done = run(&arguments) => done,
+        stopped = told_to_stop() => stopped,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("metapaas-bench: {}", error::with_sources(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+async fn told_to_stop() -> Result<(), BenchError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(BenchError::Signals)?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed.map_err(BenchError::Signals)?,
+        _ = terminate.recv() => {}
+    }
+    Err(BenchError::Interrupted)
 }
 
 async fn run(arguments: &Arguments) -> Result<(), BenchError> {

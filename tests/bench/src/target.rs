@@ -59,7 +59,7 @@ impl Target {
         let data = directory.path().join("data");
         let commands: &[&str] = match start.kind {
             Kind::Metapaas => &["up", "serve"],
-            Kind::Baseline => &[""],
+            Kind::Baseline => &["serve"],
         };
         // The last one stays: `serve` answers HTTP and reconciles nothing.
         let mut process = None;
@@ -74,7 +74,7 @@ impl Target {
             }
             times.sort();
             let took = times[times.len() / 2];
-            let command = format!("{} {command}", start.kind.name());
+            let command = start.kind.command(command);
             report.starts.push(WarmStart { command: command.clone(), store: start.store, took });
             let resting = Process::start(start.program, &arguments).await?;
             tokio::time::sleep(REST).await;
@@ -141,7 +141,7 @@ impl Target {
 
     /// Notes the memory that it has after the load, and ends it.
     pub(crate) async fn stop(self, report: &mut Report) -> Result<(), BenchError> {
-        let command = format!("{} serve", self.kind.name());
+        let command = self.kind.command("serve");
         let bytes = self.process.resident_bytes()?;
         report.memory.push(Memory { command, store: self.store, when: "after load", bytes });
         self.process.end().await
@@ -186,6 +186,14 @@ impl Kind {
         match self {
             Self::Metapaas => "metapaas",
             Self::Baseline => "baseline",
+        }
+    }
+
+    /// A subcommand as it is printed; the baseline has none.
+    fn command(self, subcommand: &str) -> String {
+        match self {
+            Self::Metapaas => format!("metapaas {subcommand}"),
+            Self::Baseline => "baseline".into(),
         }
     }
 }

@@ -9,6 +9,7 @@ const FOLDER: &str = "metapaas-core/src/";
 
 /// What describes; no effects.
 const DATA: &[&str] = &[
+    "describe",
     "descriptor",
     "error",
     "event",

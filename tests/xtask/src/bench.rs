@@ -16,7 +16,10 @@ pub(crate) struct Options {
     /// Profile to build with; numbers from `dev` mean nothing, but it builds sooner.
     #[arg(long, default_value = "release", value_parser = ["release", "dev"])]
     profile: String,
-    /// Handed to the load generator: --full, --only, --seconds, --rounds, --json.
+    /// Build and measure one server alone.
+    #[arg(long, value_parser = ["metapaas", "baseline"])]
+    only: Option<String>,
+    /// Handed to the load generator: --full, --database, --seconds, --rounds, --rows, --json.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     load: Vec<OsString>,
 }
@@ -27,8 +30,11 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     let wanted = [&programs::PSQL].into_iter().chain(own_server.then_some(&programs::POSTGRES));
     programs::ensure(ctx, &wanted.collect::<Vec<_>>())?;
     let mut build = ctx.cargo(["build", "--profile", &options.profile]);
-    for package in ["metapaas-server", "metapaas-baseline", "metapaas-bench"] {
-        build.args(["--package", package]);
+    build.args(["--package", "metapaas-bench"]);
+    for (server, package) in [("metapaas", "metapaas-server"), ("baseline", "metapaas-baseline")] {
+        if options.only.as_deref().is_none_or(|only| only == server) {
+            build.args(["--package", package]);
+        }
     }
     ctx.run(&mut build)?;
     let folder = if options.profile == "dev" { "debug" } else { &options.profile };
@@ -41,5 +47,6 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
         // In the environment: other users of the machine can read arguments.
         bench.env(format!("BENCH_{}_POSTGRES", server.to_uppercase()), url);
     }
+    bench.args(options.only.iter().flat_map(|only| ["--only", only]));
     ctx.run(bench.args(&options.load))
 }

@@ -78,11 +78,15 @@ impl Postgres {
     pub(crate) fn create_database(&self, ctx: &Context, name: &str) -> Result<String, Error> {
         for statement in [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}")] {
             let mut psql = Command::new("psql");
-            ctx.run(
-                psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname"])
-                    .arg(&self.url)
-                    .args(["--command", &statement]),
-            )?;
+            psql.args([
+                "--no-psqlrc",
+                "--quiet",
+                "--set=ON_ERROR_STOP=1",
+                "--command",
+                &statement,
+                "--dbname",
+            ]);
+            ctx.run(psql.arg(&self.url).env("PGOPTIONS", "-c client_min_messages=warning"))?;
         }
         let (server, options) =
             self.url.split_once('?').map_or((self.url.as_str(), None), |(a, b)| (a, Some(b)));
