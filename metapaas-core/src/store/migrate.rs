@@ -60,9 +60,23 @@ impl PluginMigrations {
         Self { name, version, migrations, target: Target::of(types) }
     }
 
-    /// Those of the framework, then those of each plugin: what a control plane applies, in order.
+    /// Those of the framework, then those of each plugin: what a control plane applies, in order. A plugin whose types
+    /// refer to another's comes after it.
     pub fn all(plugins: &[Plugin]) -> Vec<Self> {
-        std::iter::once(Self::framework()).chain(plugins.iter().map(Self::from)).collect()
+        let mut ordered = vec![Self::framework()];
+        let mut waiting: Vec<Self> = plugins.iter().map(Self::from).collect();
+        while !waiting.is_empty() {
+            let is_ready = |one: &Self| !waiting.iter().any(|other| other.name != one.name && one.refers_to(other));
+            let next = waiting.iter().position(is_ready).unwrap_or_default();
+            ordered.push(waiting.remove(next));
+        }
+        ordered
+    }
+
+    fn refers_to(&self, other: &Self) -> bool {
+        let columns = self.target.schema.tables.values().flat_map(|table| &table.columns);
+        let mut references = columns.filter_map(|column| column.references.as_ref());
+        references.any(|reference| other.target.schema.tables.contains_key(&reference.table))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::migration::Migrations;
 use crate::plugin::Plugin;
 use crate::store::migrate::{self, PluginMigrations, introspect};
 
-/// Checks the migrations of `plugins` on SQLite and PostgreSQL; a plugin whose types refer to another's comes after it.
+/// Checks the migrations of `plugins` on SQLite and PostgreSQL: one plugin, and those that its types refer to.
 ///
 /// On an empty database and on each earlier state of each plugin, which stands for an earlier release, all
 /// migrations must give exactly the tables, columns, keys and indexes that the descriptors mean.

@@ -1,9 +1,13 @@
 //! What a start does with a database: all that waits, or nothing and a reason.
 
+use metapaas_core::__private::instance;
+use metapaas_core::descriptor::{FieldDescriptor, FieldKind, TypeDescriptor};
 use metapaas_core::migrate::{Applied, MigrateError, PluginMigrations, Problem, apply, status};
 use metapaas_core::migration::{Migration, Migrations};
+use metapaas_core::plugin::Plugin;
 use metapaas_core::store::Database;
 use metapaas_core::testing::TestDatabase;
+use uuid::Uuid;
 
 use super::{both, evolved, field, site};
 
@@ -179,6 +183,28 @@ async fn types_that_differ_from_the_snapshot_stop_the_start() {
 }
 
 #[tokio::test]
+async fn a_plugin_without_migrations_is_told_how_to_get_them() {
+    let types = [site(vec![])];
+    for database in both().await {
+        let plugins = [PluginMigrations::new("site", "1.0.0", &types, Migrations::NONE)];
+        let error = apply(&database, &plugins).await.unwrap_err();
+        assert!(error.to_string().contains("add `.migrations(migrations!())` to the plugin"), "{error}");
+    }
+}
+
+#[test]
+fn plugins_come_after_those_they_refer_to() {
+    static TARGET: TypeDescriptor = instance("Target", "target", "");
+    let reference = FieldDescriptor { kind: FieldKind::Ref(|| &TARGET), ..field::<Option<Uuid>>("target") };
+    let mut from = Plugin::new("from", "1.0.0");
+    from.types = vec![site(vec![reference])];
+    let mut to = Plugin::new("to", "1.0.0");
+    to.types = vec![&TARGET];
+    let order: Vec<_> = PluginMigrations::all(&[from, to]).iter().map(|one| one.name).collect();
+    assert_eq!(order, ["metapaas", "to", "from"]);
+}
+
+#[tokio::test]
 async fn all_problems_are_said_at_once() {
     for database in both().await {
         apply(&database, &[plugin("p", &[ONE]), plugin("q", &[TWO])]).await.unwrap();
@@ -214,6 +240,16 @@ async fn a_failing_migration_leaves_nothing() {
                 .flat_map(|plugin| &plugin.migrations)
                 .all(|migration| migration.applied_at.is_none())
         );
+    }
+}
+
+#[tokio::test]
+async fn a_migration_that_ends_its_transaction_is_found_out() {
+    let ending =
+        step(ONE.id, ONE.name, "CREATE TABLE one (n integer); COMMIT; CREATE TABLE two (n integer);");
+    for database in both().await {
+        let error = apply(&database, &[plugin("p", &[ending])]).await.unwrap_err();
+        assert!(matches!(error, MigrateError::EndsTransaction { .. }), "{error:?}");
     }
 }
 

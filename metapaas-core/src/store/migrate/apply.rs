@@ -61,10 +61,10 @@ pub(crate) async fn apply_unchecked(
     database: &Database,
     plugins: &[PluginMigrations],
 ) -> Result<Vec<Applied>, MigrateError> {
-    let mut tx = database.begin_schema_change(ACTION).await.map_err(MigrateError::History)?;
+    let mut tx = database.begin_schema_change(ACTION).await.map_err(MigrateError::Database)?;
     match apply_in(&mut tx, plugins).await {
         Ok(applied) => {
-            tx.commit_schema_change(ACTION).await.map_err(MigrateError::History)?;
+            tx.commit_schema_change(ACTION).await.map_err(MigrateError::Database)?;
             for one in &applied {
                 tracing::info!(plugin = one.plugin, migration = one.migration, "migration applied");
             }
@@ -78,7 +78,7 @@ pub(crate) async fn apply_unchecked(
 }
 
 async fn apply_in(tx: &mut Tx, plugins: &[PluginMigrations]) -> Result<Vec<Applied>, MigrateError> {
-    let history = history::read_in(tx).await.map_err(MigrateError::History)?;
+    let history = history::read_in(tx).await.map_err(MigrateError::Database)?;
     let dialect = tx.dialect();
     let mut waiting = Vec::new();
     let mut problems = Vec::new();
@@ -110,7 +110,12 @@ async fn apply_one(
         migration: pending.migration.name.into(),
         source,
     };
+    tx.execute_script(ACTION, "SAVEPOINT migration").await.map_err(failed)?;
     tx.execute_script(ACTION, history::text(&pending.migration, dialect)).await.map_err(failed)?;
+    // The savepoint is gone only when its transaction is.
+    tx.execute_script(ACTION, "RELEASE SAVEPOINT migration").await.map_err(|_| {
+        MigrateError::EndsTransaction { plugin: plugin.name.into(), migration: pending.migration.name.into() }
+    })?;
     let broken = tx.broken_references(ACTION).await.map_err(failed)?;
     if !broken.is_empty() {
         return Err(MigrateError::BrokenReferences {
@@ -139,7 +144,7 @@ pub async fn status(
     database: &Database,
     plugins: &[PluginMigrations],
 ) -> Result<Vec<PluginStatus>, MigrateError> {
-    let history = history::read(database).await.map_err(MigrateError::History)?;
+    let history = history::read(database).await.map_err(MigrateError::Database)?;
     let of_plugin = |plugin: &PluginMigrations| {
         let mut problems: Vec<Problem> = schema_problem(plugin).into_iter().collect();
         problems.extend(history::judge(plugin, database.dialect(), &history).err().into_iter().flatten());
@@ -159,6 +164,9 @@ pub async fn status(
 
 /// Whether the types need another schema than the committed one.
 fn schema_problem(plugin: &PluginMigrations) -> Option<Problem> {
+    if plugin.migrations.list.is_empty() && !plugin.target.schema.tables.is_empty() {
+        return Some(Problem::NoMigrations { plugin: plugin.name.into() });
+    }
     let snapshot = match read_snapshot(plugin.migrations.snapshot) {
         Ok(snapshot) => snapshot,
         Err(error) => {

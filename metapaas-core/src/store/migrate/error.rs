@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::store::error::StoreError;
 
-/// Why the database was not migrated. Nothing was changed, for no plugin.
+/// Why the database was not migrated. But for [`MigrateError::EndsTransaction`], nothing was changed, for no plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// Code, committed migrations and database do not fit together.
@@ -35,9 +35,19 @@ pub enum MigrateError {
         /// `table -> table` of each broken reference.
         tables: String,
     },
-    /// The history could not be read or written.
-    #[error("the migration history cannot be used")]
-    History(#[source] StoreError),
+    /// A migration has a COMMIT or ROLLBACK, and so cannot be all or nothing.
+    #[error(
+        "migration {migration} of plugin `{plugin}` ends the transaction it runs in; take BEGIN, COMMIT and ROLLBACK out of its SQL"
+    )]
+    EndsTransaction {
+        /// The plugin.
+        plugin: String,
+        /// The migration.
+        migration: String,
+    },
+    /// The database cannot be reached or locked, or its history cannot be read or written.
+    #[error("the database cannot be migrated")]
+    Database(#[source] StoreError),
 }
 
 /// One thing that does not fit.
@@ -53,6 +63,14 @@ pub enum Problem {
         plugin: String,
         /// Each difference, naming table and column.
         differences: Vec<String>,
+    },
+    /// The plugin's types have no tables yet.
+    #[error(
+        "plugin `{plugin}` has types and no migrations; run `metapaas migrate make {plugin}`, review the SQL, commit it, add `.migrations(migrations!())` to the plugin and build again"
+    )]
+    NoMigrations {
+        /// The plugin.
+        plugin: String,
     },
     /// `schema.json` cannot be read.
     #[error(

@@ -49,13 +49,16 @@ pub(crate) fn table() -> Table {
     Table { primary_key: vec!["plugin".into(), "id".into()], ..Table::new(columns) }
 }
 
-/// The SQL that makes [`TABLE`] where it is absent.
-fn create(dialect: Dialect) -> String {
-    ddl::create_table(TABLE, &table(), dialect, |_| true).replacen(
-        "CREATE TABLE",
-        "CREATE TABLE IF NOT EXISTS",
-        1,
-    )
+/// Asks whether [`TABLE`] is there.
+fn exists(dialect: Dialect) -> Statement {
+    Statement::raw(match dialect {
+        Dialect::Sqlite => "SELECT count(*) FROM sqlite_schema WHERE name = 'metapaas_plugin_migrations'",
+        Dialect::Postgres => "SELECT count(to_regclass('metapaas_plugin_migrations'))",
+    })
+}
+
+fn is_zero(rows: &[Row]) -> Result<bool, StoreError> {
+    Ok(rows.first().map(|row| row.int(0)).transpose()?.flatten() == Some(0))
 }
 
 fn select(dialect: Dialect) -> Statement {
@@ -84,18 +87,15 @@ fn records(rows: &[Row]) -> Result<Vec<Record>, StoreError> {
 
 /// The whole history, oldest first; makes its table.
 pub(super) async fn read_in(tx: &mut Tx) -> Result<Vec<Record>, StoreError> {
-    tx.execute_script(READ, &create(tx.dialect())).await?;
+    if is_zero(&tx.fetch(READ, &exists(tx.dialect()), &[]).await?)? {
+        tx.execute_script(WRITE, &ddl::create_table(TABLE, &table(), tx.dialect(), |_| true)).await?;
+    }
     records(&tx.fetch(READ, &select(tx.dialect()), &[]).await?)
 }
 
 /// The whole history, oldest first; changes nothing.
 pub(super) async fn read(database: &Database) -> Result<Vec<Record>, StoreError> {
-    let exists = Statement::raw(match database.dialect() {
-        Dialect::Sqlite => "SELECT count(*) FROM sqlite_schema WHERE name = 'metapaas_plugin_migrations'",
-        Dialect::Postgres => "SELECT count(to_regclass('metapaas_plugin_migrations'))",
-    });
-    let found = database.fetch(READ, &exists, &[]).await?;
-    if found.first().map(|row| row.int(0)).transpose()?.flatten() == Some(0) {
+    if is_zero(&database.fetch(READ, &exists(database.dialect()), &[]).await?)? {
         return Ok(Vec::new());
     }
     records(&database.fetch(READ, &select(database.dialect()), &[]).await?)
