@@ -91,7 +91,7 @@ fn known_fields(ty: &TypeInfo) -> Vec<FieldInfo> {
     if ty.parent.is_none() {
         offered.push(framework("version", "string"));
     }
-    if ty.key.as_deref() == Some("name") {
+    if ty.key() == Some("name") {
         offered.push(framework("name", "string"));
     }
     offered.retain(|field| fields.iter().all(|own| own.name != field.name));

@@ -78,6 +78,11 @@ impl Api {
         self.send(Method::POST, path, query, Some(body), None).await
     }
 
+    /// Asks for what needs no words.
+    pub(crate) async fn post_nothing(&self, path: &str) -> Result<Answer, CliError> {
+        self.send(Method::POST, path, &[], None, None).await
+    }
+
     /// Changes something.
     pub(crate) async fn patch(
         &self,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
@@ -37,7 +38,7 @@ pub enum IamCommand {
     ServiceAccounts(AccountsCommand),
     /// Tell whether you have a permission, e.g. demo.instances.create; exit code 4 when not
     Check {
-        /// <slug>.<plural>.<action>
+        /// `<slug>.<plural>.<action>` or `<slug>.<plural>.field:<name>`
         permission: String,
     },
 }
@@ -58,11 +59,11 @@ pub enum UsersCommand {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Give a new password; asked for on the terminal, or read from standard input
+    /// Give a new password, and for your own the present one as well
     SetPassword {
         /// Name or id
         name: String,
-        /// Read the password from the first line of standard input
+        /// Read the new password from the first line of standard input, the present one from the second
         #[arg(long)]
         password_stdin: bool,
     },
@@ -156,9 +157,14 @@ pub enum AccountsCommand {
     Token {
         /// Name or id
         name: String,
-        /// How long it is good for, e.g. 90d; without it, as long as the server allows
+        /// How long it is good for, e.g. 90d; without it, until it is revoked
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
         expires: Option<Duration>,
+    },
+    /// List the tokens of one, without their secrets
+    Tokens {
+        /// Name or id
+        name: String,
     },
     /// End a token
     RevokeToken {
@@ -175,12 +181,7 @@ pub(super) async fn run(client: &mut Client<'_>, command: &IamCommand) -> Result
         IamCommand::Users(command) => users(client, command).await,
         IamCommand::Projects(command) => projects(client, command).await,
         IamCommand::Roles(RolesCommand::List) => {
-            list(
-                client,
-                "/v1/iam/roles",
-                &[("NAME", "/name"), ("PROJECT", "/project_id"), ("PERMISSIONS", "/permissions")],
-            )
-            .await
+            list(client, "/v1/iam/roles", &[("NAME", "/name"), ("DESCRIPTION", "/description")]).await
         }
         IamCommand::Bindings(command) => bindings(client, command).await,
         IamCommand::ServiceAccounts(command) => accounts(client, command).await,
@@ -206,21 +207,38 @@ async fn users(client: &mut Client<'_>, command: &UsersCommand) -> Result<(), Cl
             create(client, USERS, "user", body).await
         }
         UsersCommand::SetPassword { name, password_stdin } => {
-            let password = if *password_stdin {
-                prompt::password_of_stdin()?
-            } else {
-                let password = prompt::password(&format!("New password of {name}: ")).await?;
-                if prompt::password("Once more: ").await? != password {
-                    return Err(CliError::Usage("the two passwords differ".into()));
-                }
-                password
-            };
-            let path = format!("{USERS}/{}", encode(name));
-            let user = client.api.patch(&path, &[], &json!({"password": password})).await?.body;
-            client.output.show(&user, || format!("user {} has a new password\n", clean(name)))
+            set_password(client, name, *password_stdin).await
         }
         UsersCommand::Delete { name } => delete(client, USERS, "user", name).await,
     }
+}
+
+/// One's own password takes the old one as well.
+async fn set_password(client: &mut Client<'_>, name: &str, from_stdin: bool) -> Result<(), CliError> {
+    let who = client.api.get("/v1/iam/whoami", &[]).await?.body;
+    let is_own = who["kind"] == "user" && (who["name"] == name || who["id"] == name);
+    let (new, old) = if from_stdin {
+        prompt::passwords_of_stdin()?
+    } else {
+        let old = if is_own {
+            Some(prompt::password(&format!("Present password of {name}: ")).await?)
+        } else {
+            None
+        };
+        let new = prompt::password(&format!("New password of {name}: ")).await?;
+        if prompt::password("Once more: ").await? != new {
+            return Err(CliError::Usage("the two passwords differ".into()));
+        }
+        (new, old)
+    };
+    let mut body = json!({"password": new});
+    if is_own {
+        let missing =
+            || CliError::Usage("this is your own: give the present password on the second line".into());
+        body["old_password"] = Value::String(old.ok_or_else(missing)?);
+    }
+    let user = client.api.patch(&format!("{USERS}/{}", encode(name)), &[], &body).await?.body;
+    client.output.show(&user, || format!("user {} has a new password; its logins have ended\n", clean(name)))
 }
 
 async fn projects(client: &mut Client<'_>, command: &ProjectsCommand) -> Result<(), CliError> {
@@ -303,10 +321,21 @@ async fn accounts(client: &mut Client<'_>, command: &AccountsCommand) -> Result<
         }
         AccountsCommand::Token { name, expires } => {
             let id = account_id(client, name).await?;
-            let body = expires.map_or_else(|| json!({}), |expires| json!({"expires_in": expires.as_secs()}));
+            let body = expires.map_or_else(|| Ok(json!({})), ends_in)?;
             let token = client.api.post(&format!("{ACCOUNTS}/{id}/tokens"), &[], &body).await?.body;
             client.output.note("keep the token now, it is not shown again");
             client.output.show(&token, || view::members(&token))
+        }
+        AccountsCommand::Tokens { name } => {
+            let id = account_id(client, name).await?;
+            let columns = [
+                ("ID", "/id"),
+                ("DESCRIPTION", "/description"),
+                ("EXPIRES", "/expires_at"),
+                ("LAST USED", "/last_used_at"),
+                ("AGE", "/created_at"),
+            ];
+            list(client, &format!("{ACCOUNTS}/{id}/tokens"), &columns).await
         }
         AccountsCommand::RevokeToken { name, token_id } => {
             let id = account_id(client, name).await?;
@@ -314,6 +343,12 @@ async fn accounts(client: &mut Client<'_>, command: &AccountsCommand) -> Result<
             client.output.say(&format!("token {} revoked", clean(token_id)))
         }
     }
+}
+
+fn ends_in(lifetime: Duration) -> Result<Value, CliError> {
+    let end = TimeDelta::from_std(lifetime).ok().and_then(|lifetime| Utc::now().checked_add_signed(lifetime));
+    let end = end.ok_or_else(|| CliError::Usage("--expires is too long".into()))?;
+    Ok(json!({"expires_at": end.to_rfc3339_opts(SecondsFormat::Secs, true)}))
 }
 
 async fn account_id(client: &Client<'_>, name: &str) -> Result<String, CliError> {

@@ -4,13 +4,15 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::ClientOptions;
-use super::client::{Client, http_client, is_local, receive};
+use super::client::{Api, Client, http_client, is_local};
 use super::error::CliError;
 use super::output::{Output, pairs, table};
 use super::places::Places;
 use super::prompt;
-use super::session::{find_endpoint, grant, login_file};
+use super::session::{Session, find_endpoint, grant, login_file};
 use super::text::{clean, plain};
+
+const UNAUTHENTICATED: u8 = 4;
 
 /// `login`
 #[derive(Args, Clone, Debug)]
@@ -57,7 +59,7 @@ pub(super) async fn log_in(
 ) -> Result<(), CliError> {
     let http = http_client()?;
     let body = json!({"grant_type": "password", "username": user, "password": password});
-    let login = match grant(&http, endpoint, user, &body).await {
+    let granted = match grant(&http, endpoint, user, &body).await {
         Err(CliError::Api(problem)) if problem.status == 401 => {
             let text = format!("{endpoint} does not accept the password of {user}, or has no such user");
             return Err(CliError::Unauthenticated(text));
@@ -67,9 +69,15 @@ pub(super) async fn log_in(
     let locked = file.lock().await?;
     // A damaged file may be replaced: that is what its error message tells people to do.
     let mut logins = locked.read().unwrap_or_default();
-    logins.servers.insert(endpoint.to_owned(), login);
+    logins.servers.insert(endpoint.to_owned(), granted.login);
     logins.current = Some(endpoint.to_owned());
     locked.write(&logins)?;
+    if granted.must_change_password {
+        output.note(&format!(
+            "choose a password of your own with `metapaas iam users set-password {}`",
+            clean(user)
+        ));
+    }
     output.say(&format!("logged in to {endpoint} as {}", clean(user)))
 }
 
@@ -85,26 +93,22 @@ pub(super) async fn logout(
         Some(_) => find_endpoint(options, places)?,
         None => known.current.ok_or_else(|| CliError::Unauthenticated("nobody is logged in".into()))?,
     };
-    let login = {
-        let locked = file.lock().await?;
-        let mut logins = locked.read()?;
-        let login = logins.servers.remove(&endpoint);
-        if logins.current.as_ref() == Some(&endpoint) {
-            logins.current = logins.servers.keys().next().cloned();
-        }
-        locked.write(&logins)?;
-        login.ok_or_else(|| CliError::Unauthenticated(format!("nobody is logged in to {endpoint}")))?
+    let session = Session::of_login(&endpoint, &file)
+        .ok_or_else(|| CliError::Unauthenticated(format!("nobody is logged in to {endpoint}")))?;
+    // The server ends the session while its tokens are still known here; they are forgotten whatever it answers.
+    let ended = match Api::new(session)?.post_nothing("/v1/iam/logout").await {
+        // It had ended before.
+        Err(error) if error.exit_code() == UNAUTHENTICATED => Ok(()),
+        ended => ended.map(drop),
     };
-    // The login is gone from here in any case; a server that does not answer is told by the error.
-    let request = http_client()?
-        .post(format!("{endpoint}/v1/iam/logout"))
-        .bearer_auth(&login.access_token)
-        .json(&json!({"refresh_token": login.refresh_token}));
-    match receive(&endpoint, "POST /v1/iam/logout", request).await {
-        // The tokens had ended before.
-        Err(CliError::Api(problem)) if problem.status == 401 => {}
-        answer => drop(answer?),
+    let locked = file.lock().await?;
+    let mut logins = locked.read()?;
+    logins.servers.remove(&endpoint);
+    if logins.current.as_ref() == Some(&endpoint) {
+        logins.current = logins.servers.keys().next().cloned();
     }
+    locked.write(&logins)?;
+    ended?;
     output.say(&format!("logged out of {endpoint}"))
 }
 
@@ -113,12 +117,14 @@ pub(super) async fn whoami(client: &mut Client<'_>) -> Result<(), CliError> {
     let who = client.api.get("/v1/iam/whoami", &[]).await?.body;
     let endpoint = client.api.endpoint().to_owned();
     client.output.show(&who, || {
-        let mut text = pairs(vec![
+        let facts: Vec<(String, String)> = vec![
             ("name".into(), plain(&who["name"])),
             ("kind".into(), plain(&who["kind"]).replace('_', " ")),
             ("id".into(), plain(&who["id"])),
             ("server".into(), endpoint),
-        ]);
+            ("everywhere".into(), plain(&who["platform_role"])),
+        ];
+        let mut text = pairs(facts.into_iter().filter(|(_, value)| !value.is_empty()).collect());
         let bindings = who["bindings"].as_array().map_or(&[][..], Vec::as_slice);
         let project = |binding: &Value| match plain(&binding["project"]) {
             name if name.is_empty() => plain(&binding["project_id"]),

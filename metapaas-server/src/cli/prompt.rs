@@ -12,6 +12,11 @@ const TERMINAL: &str = "/dev/tty";
 
 /// The first line of standard input, for `--password-stdin`.
 pub(super) fn password_of_stdin() -> Result<String, CliError> {
+    passwords_of_stdin().map(|(first, _)| first)
+}
+
+/// The first two lines of standard input; the second may be missing.
+pub(super) fn passwords_of_stdin() -> Result<(String, Option<String>), CliError> {
     let mut text = String::new();
     let read = io::stdin().lock().take(64 * 1024).read_to_string(&mut text);
     read.map_err(|source| CliError::File {
@@ -19,9 +24,10 @@ pub(super) fn password_of_stdin() -> Result<String, CliError> {
         path: PathBuf::from("standard input"),
         source,
     })?;
-    match text.lines().next() {
-        Some(password) if !password.is_empty() => Ok(password.to_owned()),
-        _ => Err(CliError::Usage("standard input holds no password".into())),
+    let mut lines = text.lines().map(str::to_owned);
+    match lines.next().filter(|password| !password.is_empty()) {
+        Some(password) => Ok((password, lines.next())),
+        None => Err(CliError::Usage("standard input holds no password".into())),
     }
 }
 

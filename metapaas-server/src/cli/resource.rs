@@ -7,7 +7,7 @@ use super::assign::{Given, body};
 use super::client::{Client, Listed};
 use super::error::{CliError, Mistake};
 use super::path::{self, Collection, encode};
-use super::text::clean;
+use super::text::{clean, did_you_mean};
 use super::types::TypeInfo;
 use super::view;
 use super::wait::{Goal, Waited, wait};
@@ -30,7 +30,7 @@ pub(super) async fn create(client: &mut Client<'_>, arguments: &Create) -> Resul
         query.push(("dry_run", "true".into()));
     }
     let made = client.api.post(&collection.url, &query, &Value::Object(request)).await?.body;
-    let key = made[ty.key.as_deref().unwrap_or("id")].as_str().or(made["id"].as_str()).unwrap_or_default();
+    let key = made[ty.key().unwrap_or("id")].as_str().or(made["id"].as_str()).unwrap_or_default();
     let label = collection.row_label(key);
     if arguments.dry_run {
         client.output.say(&format!("{} would be created", clean(&label)))?;
@@ -45,9 +45,9 @@ pub(super) async fn create(client: &mut Client<'_>, arguments: &Create) -> Resul
 
 fn new_body(ty: &TypeInfo, arguments: &Create) -> Result<Map<String, Value>, CliError> {
     // The first word is the name, unless it is an assignment and the name comes as one, too.
-    let name = arguments.rest.first().filter(|first| ty.key.is_some() && !first.contains('='));
+    let name = arguments.rest.first().filter(|first| ty.key().is_some() && !first.contains('='));
     let mut given = Given { assignments: &arguments.rest[usize::from(name.is_some())..], ..Given::default() };
-    if let (Some(key), Some(name)) = (&ty.key, name) {
+    if let (Some(key), Some(name)) = (ty.key(), name) {
         given.literals.push((key, name));
     }
     if let Some(text) = &arguments.description {
@@ -58,7 +58,7 @@ fn new_body(ty: &TypeInfo, arguments: &Create) -> Result<Map<String, Value>, Cli
         given.labels.push((key, value));
     }
     let request = body(ty, &given)?;
-    if let Some(key) = ty.key.as_ref().filter(|key| !request.contains_key(*key)) {
+    if let Some(key) = ty.key().filter(|key| !request.contains_key(*key)) {
         let collection = &arguments.collection;
         return Err(CliError::Usage(format!(
             "the {key} is missing; write `metapaas create {collection} {} field=value ...`",
@@ -182,6 +182,14 @@ pub(super) async fn delete(client: &mut Client<'_>, arguments: &Delete) -> Resul
 pub(super) async fn action(client: &mut Client<'_>, arguments: &RunAction) -> Result<(), CliError> {
     let types = client.types().await?;
     let item = path::item(&types, &arguments.path)?;
+    let actions = &item.collection.ty.actions;
+    if !actions.contains(&arguments.verb) {
+        let hint = did_you_mean(&arguments.verb, actions.iter().map(String::as_str));
+        let known =
+            if actions.is_empty() { "it has none".into() } else { format!("it has: {}", actions.join(", ")) };
+        let text = format!("{} has no action `{}`{hint}; {known}", item.label, arguments.verb);
+        return Err(CliError::NotFound(text));
+    }
     // Actions declare no fields, so their arguments are JSON where they can be and text otherwise.
     let mut request = Map::new();
     for text in &arguments.arguments {

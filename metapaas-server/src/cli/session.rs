@@ -50,6 +50,16 @@ struct TokenAnswer {
     access_token: String,
     refresh_token: String,
     expires_in: u32,
+    #[serde(default)]
+    must_change_password: bool,
+}
+
+/// What a login or renewal gives.
+pub(crate) struct Granted {
+    /// To be kept.
+    pub(crate) login: Login,
+    /// Whether somebody else chose the password.
+    pub(crate) must_change_password: bool,
 }
 
 impl Session {
@@ -58,6 +68,12 @@ impl Session {
         let endpoint = find_endpoint(options, places)?;
         let credential = find_credential(options, places, &endpoint)?;
         Ok(Self { endpoint, credential })
+    }
+
+    /// The session of the login at `endpoint`, if there is one.
+    pub(crate) fn of_login(endpoint: &str, file: &LoginFile) -> Option<Self> {
+        let known = file.read().ok()?.servers.contains_key(endpoint);
+        known.then(|| Self { endpoint: endpoint.to_owned(), credential: Credential::Login(file.clone()) })
     }
 
     /// Base URL of the server, without a slash at the end.
@@ -123,7 +139,7 @@ impl Session {
                 Err(CliError::Api(problem)) if matches!(problem.status, 400 | 401 | 403) => {
                     return Err(self.login_again());
                 }
-                granted => granted?,
+                granted => granted?.login,
             };
             let token = login.access_token.clone();
             locked.write(&logins)?;
@@ -146,17 +162,18 @@ pub(crate) async fn grant(
     endpoint: &str,
     user: &str,
     body: &Value,
-) -> Result<Login, CliError> {
+) -> Result<Granted, CliError> {
     let asked_at = Utc::now();
     let request = http.post(format!("{endpoint}/v1/iam/token")).json(body);
     let answer = receive(endpoint, "POST /v1/iam/token", request).await?;
     let tokens: TokenAnswer = decode("POST /v1/iam/token", answer.body)?;
-    Ok(Login {
+    let login = Login {
         user: user.to_owned(),
         refresh_token: tokens.refresh_token,
         access_token: tokens.access_token,
         expires_at: asked_at + Duration::from_secs(u64::from(tokens.expires_in)),
-    })
+    };
+    Ok(Granted { login, must_change_password: tokens.must_change_password })
 }
 
 /// The login file of this user.
@@ -244,8 +261,15 @@ fn normal(text: &str) -> Result<String, CliError> {
     let wrong =
         |why: &str| CliError::Usage(format!("`{text}` is no endpoint: {why}; write it as http://HOST:PORT"));
     let url = Url::parse(text).map_err(|_| wrong("it is no URL"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(wrong("it does not begin with http:// or https://"));
+    match url.scheme() {
+        "http" => {}
+        // Better said here than by a library that knows no more than that the scheme is not http.
+        "https" => {
+            return Err(wrong(
+                "this program does not speak TLS; use a proxy or tunnel on this machine that does",
+            ));
+        }
+        _ => return Err(wrong("it does not begin with http://")),
     }
     let more = !url.username().is_empty()
         || url.password().is_some()

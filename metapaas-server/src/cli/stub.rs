@@ -216,7 +216,7 @@ pub(super) fn demo_answer() -> Value {
         "description": "A greeting on every node.", "counts": {"instances": 3}, "health": {},
         "types": [
             {"plural": "instances", "name": "Demo", "parent": null, "path": "/v1/types/demo/instances", "key": "name",
-             "depth": 0, "description": "A greeting on every node.", "permissions": ["demo.instances.create"],
+             "depth": 0, "description": "A greeting on every node.", "permissions": ["demo.instances.create"], "actions": ["restart"],
              "fields": [
                 with(field("greeting", "string"), json!({"required": true, "min_length": 1, "max_length": 80})),
                 with(field("replicas", "integer"), json!({"default": 1, "minimum": 1, "maximum": 5, "nullable": true})),
@@ -230,7 +230,7 @@ pub(super) fn demo_answer() -> Value {
             {"plural": "pages", "name": "Page", "parent": "instances", "key": "path", "depth": 1,
              "path": "/v1/types/demo/instances/{instance}/pages", "description": "A page.", "permissions": [],
              "fields": [with(field("path", "string"), json!({"required": true, "mutable": false})), field("text", "string")]},
-            {"plural": "notes", "name": "Note", "parent": "pages", "key": null, "depth": 2,
+            {"plural": "notes", "name": "Note", "parent": "pages", "key": "id", "depth": 2,
              "path": "/v1/types/demo/instances/{instance}/pages/{page}/notes", "description": "", "permissions": [],
              "fields": [field("text", "string")]},
         ],

@@ -39,8 +39,9 @@ pub(crate) struct TypeInfo {
     pub(crate) parent: Option<String>,
     /// Path of the collection, with `{..}` for the keys of the rows above.
     pub(crate) path: String,
-    /// The field that names a row; rows without one have only an id.
-    pub(crate) key: Option<String>,
+    key: Option<String>,
+    /// The verbs that it declares.
+    pub(crate) actions: Vec<String>,
     description: String,
     /// What it has.
     pub(crate) fields: Vec<FieldInfo>,
@@ -103,6 +104,13 @@ impl HostedType {
     /// The types right below `parent`.
     pub(crate) fn below<'a>(&'a self, parent: &'a TypeInfo) -> impl Iterator<Item = &'a TypeInfo> {
         self.types.iter().filter(|ty| ty.parent.as_deref() == Some(&parent.plural))
+    }
+}
+
+impl TypeInfo {
+    /// The field that names a row; rows without one have only an id.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref().filter(|key| *key != "id")
     }
 }
 
@@ -203,10 +211,13 @@ fn describe(hosted: &HostedType) -> String {
         }
         let mut facts = vec![
             ("path".to_owned(), clean(&usual_path(hosted, ty))),
-            ("named by".to_owned(), clean(ty.key.as_deref().unwrap_or("id only"))),
+            ("named by".to_owned(), clean(ty.key().unwrap_or("id only"))),
         ];
         if !ty.description.is_empty() {
             facts.push(("is".to_owned(), clean(first_line(&ty.description))));
+        }
+        if !ty.actions.is_empty() {
+            facts.push(("actions".to_owned(), clean(&ty.actions.join(", "))));
         }
         text.push_str(&pairs(facts));
         let rows = ty.fields.iter().map(|field| {
@@ -226,7 +237,7 @@ fn describe(hosted: &HostedType) -> String {
 
 /// The path as the command line takes it, e.g. `demo/INSTANCE/pages/PATH`.
 fn usual_path(hosted: &HostedType, ty: &TypeInfo) -> String {
-    let key = |ty: &TypeInfo| ty.key.as_deref().unwrap_or("id").to_uppercase();
+    let key = |ty: &TypeInfo| ty.key().unwrap_or("id").to_uppercase();
     let mut parts = vec![key(ty)];
     let mut current = ty;
     // A type cannot be deeper than there are types, so wrong data cannot make this endless.

@@ -78,7 +78,7 @@ pub(crate) fn not_ready(resource: &Value) -> Option<String> {
 
 /// Resources of one type, a line each.
 pub(crate) fn list(resources: &[Value], ty: &TypeInfo) -> String {
-    let key = ty.key.as_deref().unwrap_or("id");
+    let key = ty.key().unwrap_or("id");
     let fields: Vec<&str> = ty
         .fields
         .iter()
