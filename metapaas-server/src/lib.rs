@@ -1,3 +1,35 @@
-//! The MetaPaaS distribution.
+//! The distribution: plugins linked together with HTTP, workers and the command line.
+//!
+//! A distribution of one's own is a `main` that hands its plugins to [`main`].
 
 pub mod cli;
+mod commands;
+pub mod config;
+pub mod http;
+mod schema;
+mod serve;
+pub mod startup;
+mod telemetry;
+
+use std::io::Write;
+
+pub use self::commands::main;
+use metapaas_core::Plugin;
+
+/// The plugins that the cargo features of this crate select.
+pub const PLUGINS: &[fn() -> Plugin] = &[
+    #[cfg(feature = "demo")]
+    metapaas_plugin_demo::plugin,
+];
+
+/// A line for people, on standard error.
+pub(crate) fn say(line: &str) {
+    // There is nobody to tell when standard error is closed.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A line for programs, on standard output.
+pub(crate) fn print(line: &str) {
+    // A reader that went away, as `| head -1` does, is no failure.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,182 @@
+//! Settings: flags over environment over file over defaults. Every mistake is reported at once.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+/// Address that a control plane listens on unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:7480";
+
+/// Flags of the commands that run or administer a control plane.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServerOptions {
+    /// Settings file in TOML; `<data dir>/metapaas.toml` is read when it exists.
+    #[arg(long, value_name = "FILE", env = "METAPAAS_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Folder for the database, keys and nodes [default: ~/.local/share/metapaas].
+    #[arg(long, value_name = "DIR", env = "METAPAAS_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:7480].
+    #[arg(long, value_name = "ADDRESS", env = "METAPAAS_LISTEN")]
+    pub listen: Option<String>,
+    /// `postgres://user:password@host/database`; SQLite in the data folder when absent.
+    #[arg(long, value_name = "URL", env = "METAPAAS_DATABASE", hide_env_values = true)]
+    pub database: Option<String>,
+}
+
+/// Everything that an operator can set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder for the database, keys and nodes.
+    pub data_dir: PathBuf,
+    /// Address and port to listen on.
+    pub listen: String,
+    /// URL under which agents and other control planes reach this one; from `listen` when absent.
+    pub advertise_url: Option<String>,
+    /// PostgreSQL URL; SQLite in the data folder when absent.
+    pub database: Option<String>,
+    /// Connections to PostgreSQL at the most.
+    pub database_connections: u32,
+    /// File with the master keys that seal secrets; `<data dir>/master.key` when absent.
+    pub master_key_file: Option<PathBuf>,
+    /// Largest body of a request, in bytes.
+    pub body_limit: usize,
+    /// `text` or `json`.
+    pub log_format: LogFormat,
+    /// What is logged, in the syntax of `RUST_LOG`.
+    pub log: String,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Config {
+    /// Puts the settings together.
+    ///
+    /// # Errors
+    /// One line per mistake.
+    pub fn load(options: &ServerOptions) -> Result<Self, String> {
+        let data_dir = options.data_dir.clone().map_or_else(default_data_dir, Ok)?;
+        let defaults = Self {
+            data_dir: data_dir.clone(),
+            listen: DEFAULT_LISTEN.into(),
+            advertise_url: None,
+            database: None,
+            database_connections: 16,
+            master_key_file: None,
+            body_limit: 1 << 20,
+            log_format: LogFormat::Text,
+            log: "info".into(),
+        };
+        let mut figment = Figment::from(Serialized::defaults(defaults));
+        match &options.config {
+            Some(file) if !file.is_file() => {
+                return Err(format!("the settings file {} does not exist", file.display()));
+            }
+            Some(file) => figment = figment.merge(Toml::file_exact(file)),
+            None => {
+                let file = data_dir.join("metapaas.toml");
+                if file.is_file() {
+                    figment = figment.merge(Toml::file_exact(file));
+                }
+            }
+        }
+        // What is read by flags, the command-line client or tests is no setting of the server.
+        let others = ["config", "endpoint", "token", "project", "output", "timeout", "test_database_url"];
+        figment = figment.merge(Env::prefixed("METAPAAS_").ignore(&others));
+        // A flag wins over a file; clap has already put the environment under the flags.
+        let flags = [
+            ("listen", options.listen.clone()),
+            ("database", options.database.clone()),
+            ("data_dir", Some(data_dir.to_string_lossy().into_owned())),
+        ];
+        for (name, value) in flags {
+            if let Some(value) = value {
+                figment = figment.merge(Serialized::default(name, value));
+            }
+        }
+        let config: Self = figment.extract().map_err(|errors| {
+            let lines: Vec<String> = errors.into_iter().map(|error| error.to_string()).collect();
+            format!("the settings are wrong: {}", lines.join("; "))
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let mut wrong = Vec::new();
+        if let Err(reason) = self.listen_address() {
+            wrong.push(reason);
+        }
+        if let Some(url) = &self.database
+            && !url.starts_with("postgres://")
+            && !url.starts_with("postgresql://")
+        {
+            wrong.push("`database` must be postgres://user:password@host:port/name".to_owned());
+        }
+        if !(1..=1000).contains(&self.database_connections) {
+            wrong.push("`database_connections` must be from 1 to 1000".to_owned());
+        }
+        if !(1024..=(64 << 20)).contains(&self.body_limit) {
+            wrong.push("`body_limit` must be from 1024 to 67108864 bytes".to_owned());
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(format!("the settings are wrong: {}", wrong.join("; "))) }
+    }
+
+    /// The address to bind.
+    ///
+    /// # Errors
+    /// When it is not `IP:PORT`.
+    pub fn listen_address(&self) -> Result<SocketAddr, String> {
+        let wrong = || {
+            format!(
+                "`listen` must be an IP address and a port such as {DEFAULT_LISTEN}, found {:?}",
+                self.listen
+            )
+        };
+        self.listen.parse().map_err(|_| wrong())
+    }
+
+    /// The URL under which others reach the control plane bound to `bound`.
+    pub fn url(&self, bound: SocketAddr) -> String {
+        self.advertise_url.clone().map_or_else(
+            || {
+                let ip = match bound.ip() {
+                    IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+                    ip => ip,
+                };
+                format!("http://{}", SocketAddr::new(ip, bound.port()))
+            },
+            |url| url.trim_end_matches('/').to_owned(),
+        )
+    }
+
+    /// A file in the data folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.data_dir.join(name)
+    }
+}
+
+/// `$XDG_DATA_HOME/metapaas`, or `~/.local/share/metapaas`.
+///
+/// # Errors
+/// When neither is known.
+pub fn default_data_dir() -> Result<PathBuf, String> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_DATA_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(Path::new(".local/share"))))
+        .map(|base| base.join("metapaas"))
+        .ok_or_else(|| "HOME is not set; say where data goes with --data-dir".to_owned())
+}

@@ -1,0 +1,102 @@
+//! The HTTP surface: routes, and what every request goes through.
+
+mod agents;
+mod body;
+mod error;
+mod headers;
+mod iam;
+mod pages;
+mod path;
+mod query;
+mod resources;
+mod state;
+mod types;
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::routing::{any, get, put};
+use tower::{Layer, ServiceBuilder};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
+use tracing::Instrument;
+
+use self::error::ApiError;
+pub use self::error::chain;
+use self::headers::request_id;
+pub use self::state::{App, State};
+use metapaas_core::error::{Error, ErrorCode};
+
+/// Every route of the control plane. With or without a trailing slash answers the same.
+pub fn router(app: App) -> NormalizePath<Router> {
+    let routes = Router::new()
+        .route("/v1/types", get(types::list).fallback(error::method_not_allowed))
+        .route("/v1/types/{*path}", any(resources::dispatch))
+        .route("/v1/openapi.json", get(types::openapi).fallback(error::method_not_allowed))
+        .route("/v1/iam/{*path}", any(iam::dispatch))
+        .route("/v1/agents/document", get(agents::document).fallback(error::method_not_allowed))
+        .route("/v1/nodes/{id}/status", put(agents::report).fallback(error::method_not_allowed))
+        .route("/docs", get(pages::docs).fallback(error::method_not_allowed))
+        .route("/docs/{file}", get(pages::docs_asset).fallback(error::method_not_allowed))
+        .route("/healthz", get(pages::healthz).fallback(error::method_not_allowed))
+        .route("/readyz", get(pages::readyz).fallback(error::method_not_allowed))
+        .route("/metrics", get(pages::metrics).fallback(error::method_not_allowed))
+        .fallback(error::no_such_path)
+        .with_state(app)
+        .layer(DefaultBodyLimit::disable())
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn(observe))
+                .layer(CatchPanicLayer::custom(|panic| error::panicked(panic))),
+        );
+    NormalizePathLayer::trim_trailing_slash().layer(routes)
+}
+
+/// Gives the request its id and span, counts it, and hardens the answer.
+async fn observe(mut request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let span = tracing::info_span!("request", id = %id.0, %method, %path);
+    let started = Instant::now();
+    let mut response = error::in_request(id.clone(), next.run(request)).instrument(span.clone()).await;
+    let elapsed = started.elapsed();
+    record(&method, response.status().as_u16(), elapsed);
+    span.in_scope(|| {
+        if response.status().is_server_error() {
+            tracing::error!(status = response.status().as_u16(), ?elapsed, "answered");
+        } else {
+            tracing::debug!(status = response.status().as_u16(), ?elapsed, "answered");
+        }
+    });
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        headers.insert("x-request-id", value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn record(method: &axum::http::Method, status: u16, elapsed: Duration) {
+    let method = match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE") => known.to_owned(),
+        // A client chooses the method; it must not be able to make endless series.
+        _ => "OTHER".to_owned(),
+    };
+    metrics::counter!("metapaas_http_requests_total", "method" => method.clone(), "status" => status.to_string())
+        .increment(1);
+    metrics::histogram!("metapaas_http_request_seconds", "method" => method).record(elapsed.as_secs_f64());
+}
+
+/// An error of a handler.
+type Answer = Result<Response, ApiError>;
+
+fn no_such_path(path: &str) -> Error {
+    Error::new(ErrorCode::NotFound, format!("there is nothing at {path}; /docs lists what there is"))
+}

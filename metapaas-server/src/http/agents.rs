@@ -1,0 +1,55 @@
+//! The orchestration API and the status API, for agents with node tokens.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::IntoResponse;
+use metapaas_core::error::Error;
+use metapaas_protocol::NodeReport;
+
+use super::Answer;
+use super::body::read_json;
+use super::headers::bearer;
+use super::query::Query;
+use super::resources::json;
+use super::state::App;
+
+/// Longest wait that an agent may ask for, in seconds.
+const WAIT_MAX: u64 = 60;
+
+/// `GET /v1/agents/document?after=<digest>&wait=<seconds>`
+pub async fn document(State(app): State<App>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+    let node = app.agents.authenticate(bearer(&headers)?)?;
+    let mut query = Query::parse(query.as_deref(), &["after", "wait"]);
+    let after = query.text("after").unwrap_or_default();
+    let wait = Duration::from_secs(query.number("wait", WAIT_MAX).unwrap_or_default());
+    query.finish()?;
+    let mut stop = app.stop.clone();
+    let found = tokio::select! {
+        found = app.agents.document(node, &after, wait) => found?,
+        // Waiting agents must not hold up a shutdown; they ask again, here or elsewhere.
+        _ = stop.wait_for(|stop| *stop) => None,
+    };
+    Ok(match found {
+        Some(document) => json(StatusCode::OK, &document),
+        None => StatusCode::NOT_MODIFIED.into_response(),
+    })
+}
+
+/// `PUT /v1/nodes/{id}/status`
+pub async fn report(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let node = app.agents.authenticate(bearer(&headers)?)?;
+    let id = id.parse().map_err(|_| Error::not_found(format_args!("node {id:?}")))?;
+    let body = read_json(&Method::PUT, &headers, body, app.body_limit).await?;
+    let report: NodeReport = serde_json::from_value(body)
+        .map_err(|error| Error::invalid_at("", "INVALID_TYPE", format!("not a node report: {error}")))?;
+    app.agents.report(node, id, report).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,383 @@
+//! `/v1/iam/`: tokens, users, projects, roles, bindings, service accounts, "may I".
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use metapaas_core::authz::{Allowed, authorize};
+use metapaas_core::descriptor::{Action, TypeDescriptor};
+use metapaas_core::error::{Error, Problem};
+use metapaas_core::iam::{self, BINDINGS, Listed, PROJECTS, PageAt, ROLES, SERVICE_ACCOUNTS, TOKENS, USERS};
+use metapaas_core::request::RequestContext;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Answer;
+use super::body::read_json;
+use super::error::wrong_method;
+use super::headers::{RequestId, bearer};
+use super::query::{Query, write_token};
+use super::resources::{authenticate, json as answer};
+use super::state::App;
+
+/// Everything below `/v1/iam/`.
+pub async fn dispatch(State(app): State<App>, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let segments = path
+        .trim_matches('/')
+        .split('/')
+        .skip(2)
+        .map(|segment| percent_decode_str(segment).decode_utf8().map(std::borrow::Cow::into_owned))
+        .collect::<Result<Vec<String>, _>>()
+        .map_err(|_| super::no_such_path(path))?;
+    let words: Vec<&str> = segments.iter().map(String::as_str).collect();
+    if words == ["token"] {
+        return match parts.method {
+            Method::POST => token(&app, &parts.headers, body).await,
+            ref method => Err(wrong_method(method, path).into()),
+        };
+    }
+    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId("-".into()));
+    let context = authenticate(&app, &parts.headers, id).await?;
+    let call = Call { app: &app, context, headers: &parts.headers, query: parts.uri.query() };
+    match (&parts.method, words.as_slice()) {
+        (&Method::POST, ["logout"]) => {
+            app.iam.logout(bearer(&parts.headers)?).await?;
+            Ok(no_content())
+        }
+        (&Method::GET, ["whoami"]) => Ok(answer(StatusCode::OK, &app.iam.whoami(&call.context.actor).await?)),
+        (&Method::POST, ["check"]) => call.check(body).await,
+        (&Method::GET, ["roles"]) => {
+            call.allowed(&ROLES, Action::List);
+            Ok(answer(StatusCode::OK, &json!({ "items": iam::roles(), "next_page_token": null })))
+        }
+        (method, ["users"]) => call.users(method, path, body).await,
+        (method, ["users", key]) => call.user(method, path, key, body).await,
+        (method, ["projects"]) => call.projects(method, path, body).await,
+        (method, ["projects", key]) => call.project(method, path, key, body).await,
+        (method, ["bindings"]) => call.bindings(method, path, body).await,
+        (method, ["bindings", id]) => call.binding(method, path, id).await,
+        (method, ["service-accounts"]) => call.accounts(method, path, body).await,
+        (method, ["service-accounts", key]) => call.account(method, path, key, body).await,
+        (method, ["service-accounts", key, "tokens"]) => call.tokens(method, path, key, body).await,
+        (&Method::DELETE, ["service-accounts", key, "tokens", id]) => {
+            let project = call.project_parameter()?;
+            let id = id.parse().map_err(|_| Error::not_found(format_args!("token {id:?}")))?;
+            app.iam.delete_token(&call.allowed(&TOKENS, Action::Delete), key, project, id).await?;
+            Ok(no_content())
+        }
+        (_, ["logout" | "whoami" | "check" | "roles"] | ["service-accounts", _, "tokens", _]) => {
+            Err(wrong_method(&parts.method, path).into())
+        }
+        _ => Err(super::no_such_path(path).into()),
+    }
+}
+
+/// `POST /v1/iam/token`, with the words of RFC 6749 sections 4.3 and 6 in JSON.
+async fn token(app: &App, headers: &HeaderMap, body: Body) -> Answer {
+    let body = read_json(&Method::POST, headers, body, app.body_limit).await?;
+    let mut fields = Fields::of(&body)?;
+    let grant = fields.text("grant_type");
+    let pair = match grant {
+        "password" => {
+            let (username, password) = (fields.text("username"), fields.text("password"));
+            fields.finish()?;
+            app.iam.login(username, password).await?
+        }
+        "refresh_token" => {
+            let token = fields.text("refresh_token");
+            fields.finish()?;
+            app.iam.refresh(token).await?
+        }
+        _ => {
+            fields.problems.retain(|problem| problem.pointer != "/grant_type");
+            let detail =
+                "expected \"password\" (with username, password) or \"refresh_token\" (with refresh_token)";
+            return Err(Error::invalid_at("/grant_type", "INVALID_VALUE", detail).into());
+        }
+    };
+    Ok(answer(StatusCode::OK, &pair))
+}
+
+/// Text members of a small body, taken one by one.
+struct Fields<'a> {
+    body: &'a serde_json::Map<String, Value>,
+    taken: Vec<&'static str>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(body: &'a Value) -> Result<Self, Error> {
+        let body = body.as_object();
+        let body = body.ok_or_else(|| Error::invalid_at("", "INVALID_TYPE", "expected a JSON object"))?;
+        Ok(Self { body, taken: Vec::new(), problems: Vec::new() })
+    }
+
+    fn text(&mut self, name: &'static str) -> &'a str {
+        self.taken.push(name);
+        match self.body.get(name) {
+            Some(Value::String(text)) => text,
+            Some(_) => {
+                self.problems.push(Problem::new(format!("/{name}"), "INVALID_TYPE", "expected text"));
+                ""
+            }
+            None => {
+                self.problems.push(Problem::new(format!("/{name}"), "REQUIRED", format!("give {name}")));
+                ""
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<(), Error> {
+        for name in self.body.keys().filter(|name| !self.taken.contains(&name.as_str())) {
+            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            let detail = format!("expected only {}", self.taken.join(", "));
+            self.problems.push(Problem::new(pointer, "UNKNOWN_FIELD", detail));
+        }
+        if self.problems.is_empty() { Ok(()) } else { Err(Error::invalid(self.problems)) }
+    }
+}
+
+/// One request, past authentication.
+struct Call<'a> {
+    app: &'a App,
+    context: RequestContext,
+    headers: &'a HeaderMap,
+    query: Option<&'a str>,
+}
+
+impl Call<'_> {
+    fn allowed(&self, ty: &'static TypeDescriptor, action: Action) -> Allowed {
+        authorize(&self.context, ty, action)
+    }
+
+    async fn body(&self, method: &Method, body: Body) -> Result<Value, Error> {
+        read_json(method, self.headers, body, self.app.body_limit).await
+    }
+
+    fn project_parameter(&self) -> Result<Option<Uuid>, Error> {
+        let mut query = Query::parse(self.query, &["project_id"]);
+        let project = query.id("project_id");
+        query.finish()?;
+        Ok(project)
+    }
+
+    /// The page asked for, and the project where `with_project` allows one.
+    fn page(&self, with_project: &[&str]) -> Result<(PageAt, Option<Uuid>), Error> {
+        let known = [&["limit", "page_token"], with_project].concat();
+        let mut query = Query::parse(self.query, &known);
+        let page = PageAt { limit: query.limit(), after: query.page_token() };
+        let project = query.id("project_id");
+        query.finish()?;
+        Ok((page, project))
+    }
+
+    async fn check(&self, body: Body) -> Answer {
+        let body = self.body(&Method::POST, body).await?;
+        let mut fields = Fields::of(&body)?;
+        let permission = fields.text("permission");
+        let project = match fields.body.get("project_id") {
+            None | Some(Value::Null) => {
+                fields.taken.push("project_id");
+                None
+            }
+            Some(_) => match fields.text("project_id").parse::<Uuid>() {
+                Ok(id) => Some(id),
+                Err(_) => {
+                    let detail = "expected the id (UUID) of a project";
+                    fields.problems.push(Problem::new("/project_id", "INVALID_VALUE", detail));
+                    None
+                }
+            },
+        };
+        fields.finish()?;
+        let checked = iam::check(&self.app.registry, &self.context.actor, permission, project)?;
+        Ok(answer(StatusCode::OK, &checked))
+    }
+
+    async fn users(&self, method: &Method, path: &str, body: Body) -> Answer {
+        match *method {
+            Method::GET => {
+                let (page, _) = self.page(&[])?;
+                let found = self.app.iam.list_users(&self.allowed(&USERS, Action::List), page).await?;
+                Ok(listed(&found, |user| user.id))
+            }
+            Method::POST => {
+                let body = self.body(method, body).await?;
+                let made = self.app.iam.create_user(&self.allowed(&USERS, Action::Create), &body).await?;
+                Ok(created("users", made.user.id, &made))
+            }
+            _ => Err(wrong_method(method, path).into()),
+        }
+    }
+
+    async fn user(&self, method: &Method, path: &str, key: &str, body: Body) -> Answer {
+        let iam = &self.app.iam;
+        match *method {
+            Method::GET => {
+                Ok(answer(StatusCode::OK, &iam.get_user(&self.allowed(&USERS, Action::Read), key).await?))
+            }
+            Method::PATCH => {
+                let body = self.body(method, body).await?;
+                let user = iam.update_user(&self.allowed(&USERS, Action::Update), key, &body).await?;
+                Ok(answer(StatusCode::OK, &user))
+            }
+            Method::DELETE => {
+                iam.delete_user(&self.allowed(&USERS, Action::Delete), key).await?;
+                Ok(no_content())
+            }
+            _ => Err(wrong_method(method, path).into()),
+        }
+    }
+
+    async fn projects(&self, method: &Method, path: &str, body: Body) -> Answer {
+        match *method {
+            Method::GET => {
+                let (page, _) = self.page(&[])?;
+                let found = self.app.iam.list_projects(&self.allowed(&PROJECTS, Action::List), page).await?;
+                Ok(listed(&found, |project| project.id))
+            }
+            Method::POST => {
+                let body = self.body(method, body).await?;
+                let made =
+                    self.app.iam.create_project(&self.allowed(&PROJECTS, Action::Create), &body).await?;
+                Ok(created("projects", made.id, &made))
+            }
+            _ => Err(wrong_method(method, path).into()),
+        }
+    }
+
+    async fn project(&self, method: &Method, path: &str, key: &str, body: Body) -> Answer {
+        let iam = &self.app.iam;
+        match *method {
+            Method::GET => {
+                let allowed = self.allowed(&PROJECTS, Action::Read);
+                Ok(answer(StatusCode::OK, &iam.get_project(&allowed, key).await?))
+            }
+            Method::PATCH => {
+                let body = self.body(method, body).await?;
+                let allowed = self.allowed(&PROJECTS, Action::Update);
+                Ok(answer(StatusCode::OK, &iam.update_project(&allowed, key, &body).await?))
+            }
+            Method::DELETE => {
+                iam.delete_project(&self.allowed(&PROJECTS, Action::Delete), key).await?;
+                Ok(no_content())
+            }
+            _ => Err(wrong_method(method, path).into()),
+        }
+    }
+
+    async fn bindings(&self, method: &Method, path: &str, body: Body) -> Answer {
+        match *method {
+            Method::GET => {
+                let (page, project) = self.page(&["project_id"])?;
+                let allowed = self.allowed(&BINDINGS, Action::List);
+                let found = self.app.iam.list_bindings(&allowed, project, page).await?;
+                Ok(listed(&found, |binding| binding.id))
+            }
+            Method::POST => {
+                let body = self.body(method, body).await?;
+                let made =
+                    self.app.iam.create_binding(&self.allowed(&BINDINGS, Action::Create), &body).await?;
+                Ok(created("bindings", made.id, &made))
+            }
+            _ => Err(wrong_method(method, path).into()),
+        }
+    }
+
+    async fn binding(&self, method: &Method, path: &str, id: &str) -> Answer {
+        let id = id.parse().map_err(|_| Error::not_found(format_args!("binding {id:?}")))?;
+        match *method {
+            Method::GET => {
+                let allowed = self.allowed(&BINDINGS, Action::Read);
+                Ok(answer(StatusCode::OK, &self.app.iam.get_binding(&allowed, id).await?))
+            }
+            Method::DELETE => {
+                self.app.iam.delete_binding(&self.allowed(&BINDINGS, Action::Delete), id).await?;
+                Ok(no_content())
+            }
+            _ => Err(wrong_method(method, path).into()),
+        }
+    }
+
+    async fn accounts(&self, method: &Method, path: &str, body: Body) -> Answer {
+        match *method {
+            Method::GET => {
+                let (page, project) = self.page(&["project_id"])?;
+                let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::List);
+                let found = self.app.iam.list_service_accounts(&allowed, project, page).await?;
+                Ok(listed(&found, |account| account.id))
+            }
+            Method::POST => {
+                let body = self.body(method, body).await?;
+                let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::Create);
+                let made = self.app.iam.create_service_account(&allowed, &body).await?;
+                Ok(created("service-accounts", made.id, &made))
+            }
+            _ => Err(wrong_method(method, path).into()),
+        }
+    }
+
+    async fn account(&self, method: &Method, path: &str, key: &str, body: Body) -> Answer {
+        let iam = &self.app.iam;
+        let project = self.project_parameter()?;
+        match *method {
+            Method::GET => {
+                let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::Read);
+                Ok(answer(StatusCode::OK, &iam.get_service_account(&allowed, key, project).await?))
+            }
+            Method::PATCH => {
+                let body = self.body(method, body).await?;
+                let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::Update);
+                let account = iam.update_service_account(&allowed, key, project, &body).await?;
+                Ok(answer(StatusCode::OK, &account))
+            }
+            Method::DELETE => {
+                let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::Delete);
+                iam.delete_service_account(&allowed, key, project).await?;
+                Ok(no_content())
+            }
+            _ => Err(wrong_method(method, path).into()),
+        }
+    }
+
+    async fn tokens(&self, method: &Method, path: &str, key: &str, body: Body) -> Answer {
+        match *method {
+            Method::GET => {
+                let (page, project) = self.page(&["project_id"])?;
+                let allowed = self.allowed(&TOKENS, Action::List);
+                let found = self.app.iam.list_tokens(&allowed, key, project, page).await?;
+                Ok(listed(&found, |token| token.id))
+            }
+            Method::POST => {
+                let project = self.project_parameter()?;
+                let body = self.body(method, body).await?;
+                let allowed = self.allowed(&TOKENS, Action::Create);
+                let made = self.app.iam.create_token(&allowed, key, project, &body).await?;
+                Ok(answer(StatusCode::CREATED, &made))
+            }
+            _ => Err(wrong_method(method, path).into()),
+        }
+    }
+}
+
+fn listed<T: Serialize>(found: &Listed<T>, id: impl Fn(&T) -> Uuid) -> Response {
+    let last = found.items.last().filter(|_| found.has_more);
+    let next_page_token = last.map(|last| write_token(id(last)));
+    answer(StatusCode::OK, &json!({ "items": found.items, "next_page_token": next_page_token }))
+}
+
+fn created<T: Serialize>(plural: &str, id: Uuid, made: &T) -> Response {
+    let mut response = answer(StatusCode::CREATED, made);
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/iam/{plural}/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}

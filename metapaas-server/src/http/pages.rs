@@ -1,0 +1,60 @@
+//! Pages beside the API: docs, liveness, readiness, metrics.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::Answer;
+use super::resources::json as answer;
+use super::state::App;
+
+const DOCS: &str = include_str!("../../assets/docs.html");
+const DOCS_CSS: &str = include_str!("../../assets/docs.css");
+const DOCS_JS: &str = include_str!("../../assets/docs.js");
+
+/// The page to read the API; needs no outside host.
+pub async fn docs() -> Response {
+    let mut response = static_file("text/html; charset=utf-8", DOCS);
+    response.headers_mut().insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+    );
+    response
+}
+
+/// Its style and script.
+pub async fn docs_asset(Path(file): Path<String>) -> Answer {
+    match file.as_str() {
+        "docs.css" => Ok(static_file("text/css; charset=utf-8", DOCS_CSS)),
+        "docs.js" => Ok(static_file("text/javascript; charset=utf-8", DOCS_JS)),
+        _ => Err(super::no_such_path(&format!("/docs/{file}")).into()),
+    }
+}
+
+fn static_file(media_type: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-cache")], text).into_response()
+}
+
+/// The process answers.
+pub async fn healthz() -> Response {
+    answer(StatusCode::OK, &json!({ "status": "ok" }))
+}
+
+/// The process can serve: its database answers and it is not stopping.
+pub async fn readyz(State(app): State<App>) -> Answer {
+    if *app.stop.borrow() {
+        return Ok(answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" })));
+    }
+    app.store.ping().await?;
+    Ok(answer(StatusCode::OK, &json!({ "status": "ok" })))
+}
+
+/// Prometheus text format.
+pub async fn metrics(State(app): State<App>) -> Response {
+    app.metrics.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render()).into_response()
+}

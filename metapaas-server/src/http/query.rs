@@ -1,0 +1,142 @@
+//! Query parameters: known ones only, each once, every problem at once.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use metapaas_core::error::{Error, Problem};
+use percent_encoding::percent_decode_str;
+use uuid::Uuid;
+
+/// Rows of a page when the request does not say.
+pub const LIMIT_DEFAULT: u16 = 50;
+/// Rows of the largest page.
+pub const LIMIT_MAX: u16 = 1000;
+
+/// The parameters of a request, taken one by one.
+#[derive(Debug)]
+pub struct Query {
+    given: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+}
+
+impl Query {
+    /// Reads the part of the URL after `?`; any name not in `known` is a problem.
+    pub fn parse(query: Option<&str>, known: &[&str]) -> Self {
+        let mut problems = Vec::new();
+        let mut given = BTreeMap::new();
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = |text: &str| {
+                percent_decode_str(&text.replace('+', " ")).decode_utf8().map(|text| text.into_owned())
+            };
+            let (Ok(name), Ok(value)) = (decoded(name), decoded(value)) else {
+                problems.push(Problem::new(format!("?{name}"), "INVALID_VALUE", "not UTF-8"));
+                continue;
+            };
+            if !known.contains(&name.as_str()) {
+                let list = if known.is_empty() { "none".into() } else { known.join(", ") };
+                let detail = format!("unknown parameter; this path takes {list}");
+                problems.push(Problem::new(format!("?{name}"), "UNKNOWN_PARAMETER", detail));
+            } else if given.insert(name.clone(), value).is_some() {
+                problems.push(Problem::new(format!("?{name}"), "REPEATED_PARAMETER", "give it once"));
+            }
+        }
+        Self { given, problems }
+    }
+
+    /// The text of a parameter.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        self.given.remove(name)
+    }
+
+    /// `limit`, or what stands for it.
+    pub fn limit(&mut self) -> u16 {
+        let Some(text) = self.given.remove("limit") else { return LIMIT_DEFAULT };
+        match text.parse() {
+            Ok(limit @ 1..=LIMIT_MAX) => limit,
+            _ => {
+                let detail = format!("expected a number from 1 to {LIMIT_MAX}");
+                self.problems.push(Problem::new("?limit", "OUT_OF_RANGE", detail));
+                LIMIT_DEFAULT
+            }
+        }
+    }
+
+    /// An id.
+    pub fn id(&mut self, name: &str) -> Option<Uuid> {
+        let id = self.given.remove(name)?.parse();
+        if id.is_err() {
+            self.problems.push(Problem::new(format!("?{name}"), "INVALID_VALUE", "expected an id (UUID)"));
+        }
+        id.ok()
+    }
+
+    /// A whole number up to `max`.
+    pub fn number(&mut self, name: &str, max: u64) -> Option<u64> {
+        match self.given.remove(name)?.parse() {
+            Ok(number) if number <= max => Some(number),
+            _ => {
+                let detail = format!("expected a number from 0 to {max}");
+                self.problems.push(Problem::new(format!("?{name}"), "OUT_OF_RANGE", detail));
+                None
+            }
+        }
+    }
+
+    /// The row that the page begins after.
+    pub fn page_token(&mut self) -> Option<Uuid> {
+        let text = self.given.remove("page_token").filter(|text| !text.is_empty())?;
+        let after = read_token(&text);
+        if after.is_none() {
+            let detail = "take it unchanged from next_page_token of the page before";
+            self.problems.push(Problem::new("?page_token", "INVALID_VALUE", detail));
+        }
+        after
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// `InvalidRequest` with all problems found.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.problems.is_empty() { Ok(()) } else { Err(Error::invalid(self.problems)) }
+    }
+}
+
+/// The token of the page that follows the row `last`.
+pub fn write_token(last: Uuid) -> String {
+    URL_SAFE_NO_PAD.encode([b"1".as_slice(), last.as_bytes()].concat())
+}
+
+fn read_token(text: &str) -> Option<Uuid> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let id = bytes.strip_prefix(b"1")?;
+    Uuid::from_slice(id).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_found() {
+        let mut query = Query::parse(
+            Some("limit=0&limt=3&project_id=x&page_token=%21&limit=5"),
+            &["limit", "project_id", "page_token"],
+        );
+        query.limit();
+        query.id("project_id");
+        query.page_token();
+        let problems = query.finish().unwrap_err().problems;
+        let pointers: Vec<&str> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
+        assert_eq!(pointers, ["?limt", "?limit", "?project_id", "?page_token"]);
+    }
+
+    #[test]
+    fn a_token_survives_the_round_trip() {
+        let id = Uuid::now_v7();
+        assert_eq!(read_token(&write_token(id)), Some(id));
+        assert_eq!(read_token("AAAA"), None);
+    }
+}

@@ -1,0 +1,39 @@
+//! What handlers share.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use metapaas_core::agents::Agents;
+use metapaas_core::authn::Authenticator;
+use metapaas_core::iam::Iam;
+use metapaas_core::registry::Registry;
+use metapaas_core::store::Store;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+
+/// Cheap to clone.
+pub type App = Arc<State>;
+
+/// What handlers share.
+pub struct State {
+    /// All hosted types.
+    pub registry: Arc<Registry>,
+    /// Their rows.
+    pub store: Arc<Store>,
+    /// Who is who.
+    pub authenticator: Arc<Authenticator>,
+    /// Users, projects, bindings.
+    pub iam: Arc<Iam>,
+    /// What agents ask and tell.
+    pub agents: Agents,
+    /// The document of all types, made once.
+    pub openapi: Bytes,
+    /// The document of each type, made once.
+    pub openapi_by_slug: Vec<(&'static str, Bytes)>,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+    /// Largest body of a request, in bytes.
+    pub body_limit: usize,
+    /// Turns true when the control plane stops.
+    pub stop: watch::Receiver<bool>,
+}

@@ -1,0 +1,74 @@
+//! What the control plane hosts: `/v1/types` and the OpenAPI documents.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use metapaas_core::authz::authorize;
+use metapaas_core::descriptor::Action;
+use metapaas_core::error::Error;
+use metapaas_core::registry::RegisteredType;
+use metapaas_core::request::RequestContext;
+use serde_json::json;
+
+use super::Answer;
+use super::headers::RequestId;
+use super::resources::{authenticate, json as answer};
+use super::state::App;
+
+/// `GET /v1/types`
+pub async fn list(State(app): State<App>, request: Request) -> Answer {
+    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(|| RequestId("-".into()));
+    let context = authenticate(&app, request.headers(), id).await?;
+    let mut items = Vec::new();
+    for root in app.registry.roots() {
+        items.push(described(&app, &context, root).await?);
+    }
+    Ok(answer(StatusCode::OK, &json!({ "items": items, "next_page_token": null })))
+}
+
+/// `GET /v1/types/{slug}`
+pub async fn one(app: &App, context: &RequestContext, root: &RegisteredType) -> Answer {
+    Ok(answer(StatusCode::OK, &described(app, context, root).await?))
+}
+
+async fn described(
+    app: &App,
+    context: &RequestContext,
+    root: &RegisteredType,
+) -> Result<serde_json::Value, Error> {
+    let allowed = authorize(context, root.ty, Action::List);
+    let count = app.store.count(&allowed, root).await?;
+    Ok(serde_json::json!(count))
+}
+
+/// `GET /v1/types/{slug}/versions`
+pub fn versions(root: &RegisteredType) -> Answer {
+    let items: Vec<_> = root
+        .versions
+        .iter()
+        .enumerate()
+        .map(|(index, version)| json!({ "version": version, "default": index == 0 }))
+        .collect();
+    Ok(answer(StatusCode::OK, &json!({ "items": items, "next_page_token": null })))
+}
+
+/// `GET /v1/openapi.json`
+pub async fn openapi(State(app): State<App>) -> Response {
+    document(app.openapi.clone())
+}
+
+/// `GET /v1/types/{slug}/openapi.json`
+pub fn openapi_of(app: &App, slug: &str) -> Answer {
+    let found = app.openapi_by_slug.iter().find(|(of, _)| *of == slug);
+    let (_, bytes) = found.ok_or_else(|| Error::not_found(format_args!("the type {slug:?}")))?;
+    Ok(document(bytes.clone()))
+}
+
+fn document(bytes: Bytes) -> Response {
+    let mut response = bytes.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}

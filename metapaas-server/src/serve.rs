@@ -1,0 +1,209 @@
+//! `up` and `serve`: a control plane from start to stop.
+
+use std::fs;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::{ServiceExt, serve};
+use bytes::Bytes;
+use chrono::Utc;
+use hmac::{Hmac, KeyInit, Mac};
+use metapaas_core::agents::Agents;
+use metapaas_core::authn::Authenticator;
+use metapaas_core::iam::Iam;
+use metapaas_core::provider::Provider;
+use metapaas_core::provider::process::{ProcessOptions, ProcessProvider};
+use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Settings};
+use metapaas_core::registry::Registry;
+use metapaas_core::store::Store;
+use sha2::Sha256;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::http::{State, router};
+use crate::startup::{StartError, Started, start, write_secret};
+use crate::telemetry;
+
+/// How long requests under way may take to end once a stop was asked for.
+const DRAIN: Duration = Duration::from_secs(10);
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A control plane that has not reported for this long is no longer told to agents.
+const REPLICA_SILENCE: Duration = Duration::from_secs(15);
+
+/// Which parts of a control plane run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// The API and the workers.
+    All,
+    /// The API alone.
+    Api,
+}
+
+/// Runs a control plane until it is told to stop.
+///
+/// # Errors
+/// One line when it cannot start.
+pub async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -> Result<(), StartError> {
+    let metrics = telemetry::metrics()?;
+    let address = config.listen_address()?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        StartError(format!(
+            "cannot listen on {address}: {error}; choose another with --listen, e.g. 127.0.0.1:0"
+        ))
+    })?;
+    let bound = listener.local_addr().map_err(|error| StartError(format!("cannot listen: {error}")))?;
+    let started = start(config, registry).await?;
+    let url = started.config.url(bound);
+    let (stop_sender, stop) = watch::channel(false);
+    let replica = Uuid::now_v7();
+    let endpoints = Arc::new(RwLock::new(vec![url.clone()]));
+    let tokens = NodeTokens::new(&derived(&started.signing_key, "node tokens"));
+
+    let authenticator = Arc::new(Authenticator::new(started.store.database.clone(), &started.signing_key));
+    let follow = tokio::spawn({
+        let authenticator = authenticator.clone();
+        async move { authenticator.follow().await }
+    });
+    let beat = tokio::spawn(heartbeat(started.store.clone(), replica, url.clone(), endpoints.clone()));
+    let worker = (parts == Parts::All)
+        .then(|| worker(&started, replica, tokens.clone(), endpoints.clone()))
+        .transpose()?
+        .map(|reconciler| tokio::spawn(reconciler.run(stop.clone())));
+
+    let app = Arc::new(State {
+        openapi: document(&()),
+        openapi_by_slug: documents(&started.registry),
+        registry: started.registry.clone(),
+        store: started.store.clone(),
+        iam: Arc::new(Iam::new(authenticator.clone())),
+        authenticator,
+        agents: Agents::new(started.store.clone(), tokens, endpoints),
+        metrics,
+        body_limit: started.config.body_limit,
+        stop: stop.clone(),
+    });
+    let service = ServiceExt::<Request>::into_make_service(router(app));
+    let mut stopping = stop.clone();
+    let server = tokio::spawn(
+        serve(listener, service)
+            .with_graceful_shutdown(async move {
+                // The sender lives until the end of this function.
+                let _ = stopping.wait_for(|stop| *stop).await;
+            })
+            .into_future(),
+    );
+    write_secret(&started.config.file("endpoint"), url.as_bytes())?;
+    announce(&url, &started.config, parts);
+
+    stop_signal().await;
+    tracing::info!("stopping");
+    // Everybody who cares holds a receiver.
+    let _ = stop_sender.send(true);
+    let drained = tokio::time::timeout(DRAIN, async {
+        let _ = server.await;
+        if let Some(worker) = worker {
+            let _ = worker.await;
+        }
+    });
+    if drained.await.is_err() {
+        tracing::warn!("requests or work still ran after {DRAIN:?}; they are cut off");
+    }
+    follow.abort();
+    beat.abort();
+    if let Err(error) = started.store.replica_gone(replica).await {
+        tracing::warn!(%error, "taking this control plane off the list failed");
+    }
+    let _ = fs::remove_file(started.config.file("endpoint"));
+    started.store.database.close().await;
+    drop(started.lock);
+    Ok(())
+}
+
+fn announce(url: &str, config: &Config, parts: Parts) {
+    // The URL alone on standard output is for programs; the rest is for people.
+    crate::print(url);
+    let database = if config.database.is_some() { "PostgreSQL" } else { "SQLite" };
+    let what = if parts == Parts::All { "MetaPaaS" } else { "MetaPaaS (API only)" };
+    crate::say(&format!(
+        "{what} serves {url} on {database}, data in {}\ndocs: {url}/docs   try: metapaas types   stop: Ctrl-C",
+        config.data_dir.display()
+    ));
+}
+
+fn worker(
+    started: &Started,
+    replica: Uuid,
+    tokens: NodeTokens,
+    endpoints: Arc<RwLock<Vec<String>>>,
+) -> Result<Arc<Reconciler>, StartError> {
+    let program = std::env::current_exe()
+        .map_err(|error| StartError(format!("the path of this program is not known: {error}")))?;
+    let root = started.config.file("nodes");
+    let provider: Arc<dyn Provider> = Arc::new(ProcessProvider::new(ProcessOptions { root, program }));
+    let tag: String = derived(&started.signing_key, "installation")
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let settings = Settings { owner: replica.to_string(), tag, endpoints, policy: Policy::default(), tokens };
+    Ok(Arc::new(Reconciler::new(started.store.clone(), vec![provider], settings)))
+}
+
+/// A key of its own for each purpose, from the one that the database keeps.
+fn derived(signing_key: &[u8], purpose: &str) -> Vec<u8> {
+    // HMAC takes keys of any length (RFC 2104 section 3), so the other arm is never taken.
+    let mut mac: Hmac<Sha256> =
+        Hmac::new_from_slice(signing_key).unwrap_or_else(|_| Hmac::new(&Default::default()));
+    mac.update(b"metapaas key for ");
+    mac.update(purpose.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn document(document: &impl serde::Serialize) -> Bytes {
+    // The document is made of strings and maps; it serialises.
+    serde_json::to_vec(document).unwrap_or_default().into()
+}
+
+fn documents(registry: &Registry) -> Vec<(&'static str, Bytes)> {
+    let version = env!("CARGO_PKG_VERSION");
+    registry
+        .roots()
+        .map(|root| (root.ty.slug, document(&())))
+        .collect()
+}
+
+/// Says that this control plane lives, and learns of the others.
+async fn heartbeat(store: Arc<Store>, replica: Uuid, url: String, endpoints: Arc<RwLock<Vec<String>>>) {
+    loop {
+        match store.replica_heartbeat(replica, &url, Utc::now() - REPLICA_SILENCE).await {
+            Ok(mut urls) => {
+                // This one first: an agent that it starts asks it first.
+                urls.retain(|other| *other != url);
+                urls.insert(0, url.clone());
+                if let Ok(mut endpoints) = endpoints.write() {
+                    *endpoints = urls;
+                }
+            }
+            Err(error) => tracing::warn!(error = crate::http::chain(&error), "the heartbeat failed"),
+        }
+        tokio::time::sleep(HEARTBEAT).await;
+    }
+}
+
+/// Ctrl-C or SIGTERM.
+async fn stop_signal() {
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without handlers the signals end the process at once, which the next start copes with.
+        _ => std::future::pending().await,
+    }
+}
