@@ -7,6 +7,8 @@ mod auth;
 mod database;
 mod http;
 mod instance;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 use std::net::SocketAddr;
