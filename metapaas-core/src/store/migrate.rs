@@ -9,19 +9,17 @@ pub(crate) mod introspect;
 mod make;
 mod snapshot;
 
-pub use self::apply::{Applied, MigrationStatus, PluginStatus, apply, status};
 #[cfg(feature = "testing")]
 pub(crate) use self::apply::apply_unchecked;
+pub use self::apply::{Applied, MigrationStatus, PluginStatus, apply, status};
 pub use self::diff::{Refusal, Target, diff};
 pub use self::error::{MigrateError, Problem};
-pub use self::make::{MakeError, Made, make};
+pub use self::make::{Made, MakeError, make};
 pub use self::snapshot::{SnapshotError, read_snapshot, write_snapshot};
 pub use super::ddl::{Change, create_schema, script};
-pub use super::framework_schema::{FRAMEWORK, framework_schema};
-pub use super::schema::{
-    Column, ColumnKind, Index, OnDelete, Reference, Schema, Table, Values, index_name,
-};
 use super::framework_schema::MIGRATIONS;
+pub use super::framework_schema::{FRAMEWORK, framework_schema};
+pub use super::schema::{Column, ColumnKind, Index, OnDelete, Reference, Schema, Table, Values, index_name};
 use crate::descriptor::TypeDescriptor;
 use crate::migration::Migrations;
 use crate::plugin::Plugin;
@@ -66,7 +64,8 @@ impl PluginMigrations {
         let mut ordered = vec![Self::framework()];
         let mut waiting: Vec<Self> = plugins.iter().map(Self::from).collect();
         while !waiting.is_empty() {
-            let is_ready = |one: &Self| !waiting.iter().any(|other| other.name != one.name && one.refers_to(other));
+            let is_ready =
+                |one: &Self| !waiting.iter().any(|other| other.name != one.name && one.refers_to(other));
             let next = waiting.iter().position(is_ready).unwrap_or_default();
             ordered.push(waiting.remove(next));
         }

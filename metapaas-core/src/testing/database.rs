@@ -106,15 +106,19 @@ impl TestDatabase {
     /// # Panics
     /// When it fails.
     pub async fn run(&self, sql: &str) {
+        self.try_run(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// The same where it may fail.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn try_run(&self, sql: &str) -> Result<(), StoreError> {
+        const ACTION: &str = "run SQL of a test";
         let sql = sql.to_owned();
-        let text = sql.clone();
-        let done: Result<(), StoreError> = self
-            .database
-            .write("run SQL of a test", move |tx| {
-                Box::pin(async move { tx.execute_script("run SQL of a test", &text).await })
-            })
-            .await;
-        done.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        self.database
+            .write(ACTION, move |tx| Box::pin(async move { tx.execute_script(ACTION, &sql).await }))
+            .await
     }
 }
 

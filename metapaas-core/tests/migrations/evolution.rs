@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use metapaas_core::__private::instance;
 use metapaas_core::descriptor::{EnumVariant, FieldDescriptor, FieldKind, TypeDescriptor, Unique};
 use metapaas_core::migrate::{Made, MakeError, PluginMigrations, apply, make};
-use metapaas_core::migration::Migrations;
+use metapaas_core::migration::{Migration, Migrations};
 use metapaas_core::plugin::Plugin;
 use metapaas_core::store::{Dialect, StoreError};
 use metapaas_core::testing::{TestDatabase, check_migrations};
@@ -80,7 +80,7 @@ fn plugin(migrations: &PluginMigrations, types: Types) -> Plugin {
 #[tokio::test]
 async fn every_earlier_database_reaches_the_schema() {
     let last = second_release();
-    let evolved = evolved(&[vec![], first_release(), last.clone()].into_iter().skip(1).collect::<Vec<_>>());
+    let evolved = evolved(&[first_release(), last.clone()]);
     check_migrations(&[plugin(&evolved, last)]).await;
 }
 
@@ -143,9 +143,8 @@ async fn holds(database: &TestDatabase, table: &str, condition: &str) {
     database.run(&sql).await;
 }
 
-async fn refused(database: &TestDatabase, sql: &'static str) {
-    let done: Result<(), StoreError> =
-        database.write("try", move |tx| Box::pin(async move { tx.execute_script("try", sql).await })).await;
+async fn refused(database: &TestDatabase, sql: &str) {
+    let done = database.try_run(sql).await;
     assert!(matches!(done, Err(StoreError::Reference { .. })), "{sql}: {done:?}");
 }
 
@@ -168,6 +167,48 @@ async fn what_make_refuses_can_be_written_by_hand() {
     std::fs::write(dir.path().join("schema.json"), snapshot_of(&without)).unwrap();
     let by_hand = PluginMigrations::new("site", "1.0.0", &without, committed(dir.path()));
     check_migrations(&[plugin(&by_hand, without)]).await;
+}
+
+/// `check_migrations` on a plugin whose second migration is `sql` and drops the field `note`.
+async fn check_second(sql: &'static str) -> Result<(), String> {
+    let with = vec![site(vec![text("title"), text("note")])];
+    let without = vec![site(vec![text("title")])];
+    let mut list = evolved(&[with]).migrations.list.to_vec();
+    list.push(Migration {
+        id: "0c4a8d4e-21a9-4b0a-9f0e-000000000009",
+        name: "0002_x",
+        postgres: sql,
+        sqlite: sql,
+    });
+    let migrations = Migrations { list: list.leak(), snapshot: snapshot_of(&without) };
+    let of_site = PluginMigrations::new("site", "1.0.0", &without, migrations);
+    let checked = tokio::spawn(async move { check_migrations(&[plugin(&of_site, without)]).await }).await;
+    checked.map_err(|panicked| *panicked.into_panic().downcast::<String>().unwrap())
+}
+
+#[tokio::test]
+async fn the_check_finds_what_differs() {
+    assert_eq!(check_second("ALTER TABLE site_instances DROP COLUMN note;").await, Ok(()));
+    let check = |sql, expected: &'static str| async move {
+        let found = check_second(sql).await.unwrap_err();
+        assert!(found.contains(expected), "{expected} is not in: {found}");
+    };
+    check("SELECT 1;", "site_instances: column note text NOT NULL").await;
+    check(
+        "ALTER TABLE site_instances DROP COLUMN note; DROP INDEX site_instances_project_id_id_idx;",
+        "missing: [\n    \"site_instances: INDEX site_instances_project_id_id_idx (project_id, id)\"",
+    )
+    .await;
+    check(
+        "ALTER TABLE site_instances DROP COLUMN note; CREATE TABLE stray (n integer);",
+        "too many: [\n    \"stray: column n integer\"",
+    )
+    .await;
+    check(
+        "ALTER TABLE site_instances DROP COLUMN note; DELETE FROM site_instances;",
+        "table site_instances had 1 rows and has Some(0)",
+    )
+    .await;
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::store::schema::{OnDelete, Schema, Table};
 use crate::store::statement::{Dialect, Statement};
 use crate::store::value::{Required, Row};
 
+pub(crate) use super::history::TABLE as HISTORY;
+
 const ACTION: &str = "read the tables of the database";
 
 /// One line for each column, key, reference and index that `schemas` and the history mean.
@@ -103,17 +105,41 @@ JOIN pg_class i ON i.oid = x.indexrelid
 JOIN pg_class t ON t.oid = x.indrelid
 WHERE t.relnamespace = current_schema()::regnamespace";
 
+/// A column as the database describes it.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundColumn {
+    pub(crate) table: String,
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) nullable: bool,
+}
+
+/// All columns of the database.
+pub(crate) async fn columns(database: &Database) -> Result<Vec<FoundColumn>, StoreError> {
+    let sql = match database.dialect() {
+        Dialect::Sqlite => SQLITE_COLUMNS,
+        Dialect::Postgres => POSTGRES_COLUMNS,
+    };
+    let column = |row: &Row| {
+        Ok(FoundColumn {
+            table: text(row, 0)?,
+            name: text(row, 1)?,
+            kind: text(row, 2)?,
+            nullable: row.bool(3).required("nullable")?,
+        })
+    };
+    query(database, sql).await?.iter().map(column).collect()
+}
+
 /// The same lines for what the database has. A SQLite default is left out: SQLite cannot drop one.
 pub(crate) async fn found(database: &Database) -> Result<BTreeSet<String>, StoreError> {
-    let (columns, references) = match database.dialect() {
-        Dialect::Sqlite => (SQLITE_COLUMNS, SQLITE_REFERENCES),
-        Dialect::Postgres => (POSTGRES_COLUMNS, POSTGRES_REFERENCES),
+    let references = match database.dialect() {
+        Dialect::Sqlite => SQLITE_REFERENCES,
+        Dialect::Postgres => POSTGRES_REFERENCES,
     };
-    let mut lines = BTreeSet::new();
-    for row in query(database, columns).await? {
-        let nullable = row.bool(3).required("nullable")?;
-        lines.insert(column_line(&text(&row, 0)?, &text(&row, 1)?, &text(&row, 2)?, nullable));
-    }
+    let columns = columns(database).await?;
+    let lines = columns.iter().map(|one| column_line(&one.table, &one.name, &one.kind, one.nullable));
+    let mut lines: BTreeSet<String> = lines.collect();
     for row in query(database, references).await? {
         let to = (text(&row, 2)?, text(&row, 3)?);
         lines.insert(reference_line(&text(&row, 0)?, &text(&row, 1)?, &to.0, &to.1, &text(&row, 4)?));
