@@ -69,8 +69,7 @@ pub fn check(
     project: Option<Uuid>,
 ) -> Result<CheckAnswer, Error> {
     let (ty, least) = least_role_for(registry, permission)?;
-    let is_role_reading = std::ptr::eq(ty, &raw const ROLES) && least == Role::Viewer;
-    if is_role_reading {
+    if std::ptr::eq(ty, &ROLES) && least == Role::Viewer {
         return Ok(CheckAnswer { allowed: true, reason: "everybody may".into() });
     }
     let makes_project = permission == "iam.projects.create";

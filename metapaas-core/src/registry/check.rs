@@ -53,8 +53,8 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
             {
                 add("DUPLICATE_SLUG", format!("{owner}: slug `{}` belongs to plugin `{other}` already; choose another", ty.slug));
             }
-            if ty.slug == "metapaas" {
-                add("RESERVED_SLUG", format!("{owner}: slug `metapaas` is the framework's own; choose another"));
+            if matches!(ty.slug, "metapaas" | "iam") {
+                add("RESERVED_SLUG", format!("{owner}: slug `{}` is the framework's own; choose another", ty.slug));
             }
             if let Some(other) = tables.insert(ty.table(), owner.clone()) {
                 add("DUPLICATE_TABLE", format!("{owner}: table `{}` is that of {other}; change slug or plural", ty.table()));

@@ -169,10 +169,8 @@ impl IamStore {
     pub(crate) async fn grants(&self, kind: ActorKind, id: Uuid) -> Result<Vec<(Uuid, Role)>, StoreError> {
         let args = [kind.as_str().into(), id.into()];
         let read = |row: &Row| {
-            let role = Role::parse(&row.text(1).required("role")?);
-            Ok(role
-                .map(|role| Ok::<_, StoreError>((row.uuid(0).required("project_id")?, role)))
-                .transpose()?)
+            let project = row.uuid(0).required("project_id")?;
+            Ok(Role::parse(&row.text(1).required("role")?).map(|role| (project, role)))
         };
         let grants = self.read("read grants", &self.sql.bindings.grants, &args, read).await?;
         Ok(grants.into_iter().flatten().collect())

@@ -1,0 +1,54 @@
+//! The platform never loses its last owner.
+
+use metapaas_core::descriptor::Action;
+use metapaas_core::error::ErrorCode;
+use metapaas_core::iam::{BINDINGS, USERS};
+use metapaas_core::role::PLATFORM_PROJECT;
+use serde_json::json;
+
+use super::{code, worlds};
+
+#[tokio::test]
+async fn the_last_owner_cannot_be_removed_in_any_way() {
+    for world in worlds().await {
+        let admin = world.admin().await;
+        let (update, delete) = (admin.may(&USERS, Action::Update), admin.may(&USERS, Action::Delete));
+        let unbind = admin.may(&BINDINGS, Action::Delete);
+        let binding = world.platform_binding("admin").await.id;
+        let off = json!({"disabled": true});
+        for answer in [
+            world.iam.delete_user(&delete, "admin").await,
+            world.iam.update_user(&update, "admin", &off).await.map(drop),
+            world.iam.delete_binding(&unbind, binding).await,
+        ] {
+            assert_eq!(code(answer), Some(ErrorCode::InvalidState));
+        }
+        assert_eq!(world.platform_binding("admin").await.id, binding, "nothing was changed");
+
+        // Neither an operator nor a disabled owner can take the place.
+        world.member("opa", "operator", PLATFORM_PROJECT).await;
+        world.member("olga", "owner", PLATFORM_PROJECT).await;
+        world.iam.update_user(&update, "olga", &off).await.unwrap();
+        assert_eq!(code(world.iam.delete_user(&delete, "admin").await), Some(ErrorCode::InvalidState));
+
+        world.iam.update_user(&update, "olga", &json!({"disabled": false})).await.unwrap();
+        world.iam.delete_binding(&unbind, binding).await.unwrap();
+        world.iam.delete_user(&delete, "admin").await.unwrap();
+        assert_eq!(code(world.iam.delete_user(&delete, "olga").await), Some(ErrorCode::InvalidState));
+        // A service account is not a person: its right may go.
+        let local = world.platform_binding("local-cli").await.id;
+        world.iam.delete_binding(&unbind, local).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn two_owners_cannot_remove_each_other_at_once() {
+    for world in worlds().await {
+        world.member("olga", "owner", PLATFORM_PROJECT).await;
+        let delete = world.admin().await.may(&USERS, Action::Delete);
+        let (one, two) =
+            tokio::join!(world.iam.delete_user(&delete, "admin"), world.iam.delete_user(&delete, "olga"));
+        assert_eq!([one.is_ok(), two.is_ok()].iter().filter(|gone| **gone).count(), 1);
+        assert_eq!(code(one.and(two)), Some(ErrorCode::InvalidState));
+    }
+}
