@@ -41,7 +41,7 @@ pub use self::iam::IamCommand;
 pub use self::login::LoginArguments;
 pub use self::output::Format;
 use self::output::Output;
-pub use self::places::Places;
+use self::places::Places;
 use self::session::Session;
 
 /// Which server to ask, as whom, and how to answer; each may stand before or after the command.
@@ -144,13 +144,6 @@ pub fn completions(shell: clap_complete::Shell, mut command: clap::Command) -> E
     let mut output = Output::standard(Format::Table);
     let result = output.write(&String::from_utf8_lossy(&script));
     output.finish(result)
-}
-
-/// The exit codes as `--help` shows them below everything else.
-pub fn exit_codes_help() -> String {
-    let lines: Vec<String> =
-        EXIT_CODES.iter().map(|(code, meaning)| format!("{code:>5}  {meaning}")).collect();
-    format!("Exit codes:\n{}", lines.join("\n"))
 }
 
 async fn execute(

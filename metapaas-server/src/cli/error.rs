@@ -253,6 +253,14 @@ mod tests {
     }
 
     #[test]
+    fn the_book_lists_the_exit_codes() {
+        let book = include_str!("../../../book/src/cli.md");
+        for (code, meaning) in EXIT_CODES {
+            assert!(book.contains(&format!("| {code} | {meaning} |")), "cli.md lacks {code}: {meaning}");
+        }
+    }
+
+    #[test]
     fn every_exit_code_is_in_the_table() {
         for status in [400, 401, 403, 404, 409, 410, 412, 413, 415, 422, 429, 500, 503] {
             let code = ApiProblem { status, ..ApiProblem::default() }.exit_code();

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::ClientOptions;
 use super::client::{Api, Client, http_client, is_local};
 use super::error::CliError;
+use super::logins::{LoginFile, Logins};
 use super::output::{Output, pairs, table};
 use super::places::Places;
 use super::prompt;
@@ -52,7 +53,7 @@ pub(super) async fn login(
 /// Checks the password with the server and keeps what it gives for it.
 pub(super) async fn log_in(
     output: &mut Output,
-    file: &super::logins::LoginFile,
+    file: &LoginFile,
     endpoint: &str,
     user: &str,
     password: &str,
@@ -68,7 +69,10 @@ pub(super) async fn log_in(
     };
     let locked = file.lock().await?;
     // A damaged file may be replaced: that is what its error message tells people to do.
-    let mut logins = locked.read().unwrap_or_default();
+    let mut logins = match locked.read() {
+        Err(CliError::Unexpected { .. }) => Logins::default(),
+        logins => logins?,
+    };
     logins.servers.insert(endpoint.to_owned(), granted.login);
     logins.current = Some(endpoint.to_owned());
     locked.write(&logins)?;
