@@ -1,6 +1,6 @@
 //! Holds a plugin to its migrations: whatever a database had before, they lead to the schema of the descriptors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::database::{TestDatabase, postgres, sqlite};
 use crate::migration::Migrations;
@@ -122,14 +122,12 @@ fn sample(kind: &str) -> &'static str {
 async fn count_rows(database: &TestDatabase, place: &str) -> BTreeMap<String, i64> {
     let failed = |error: StoreError| -> ! { panic!("{place}: {error:?}") };
     let columns = introspect::columns(database).await.unwrap_or_else(|error| failed(error));
+    let tables: BTreeSet<String> = columns.into_iter().map(|column| column.table).collect();
     let mut counts = BTreeMap::new();
-    for table in columns.into_iter().map(|column| column.table) {
-        if !counts.contains_key(&table) {
-            let count = Statement::raw(&format!("SELECT count(*) FROM \"{table}\""));
-            let rows = database.fetch("count rows", &count, &[]).await.unwrap_or_else(|error| failed(error));
-            let count = rows.first().and_then(|row| row.int(0).ok().flatten()).unwrap_or_default();
-            counts.insert(table, count);
-        }
+    for table in tables {
+        let count = Statement::raw(&format!("SELECT count(*) FROM \"{table}\""));
+        let rows = database.fetch("count rows", &count, &[]).await.unwrap_or_else(|error| failed(error));
+        counts.insert(table, rows.first().and_then(|row| row.int(0).ok().flatten()).unwrap_or_default());
     }
     counts
 }
