@@ -19,6 +19,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
+pub(crate) use self::body::READ_ONLY;
 pub use self::bootstrap::{Bootstrap, LOCAL_ACCOUNT, bootstrap};
 pub use self::check::{CheckAnswer, RoleEntry, Whoami, check, roles};
 pub use self::login::TokenPair;
@@ -31,11 +32,11 @@ use crate::descriptor::{Action, TypeDescriptor};
 use crate::error::{Error, ErrorCode};
 use crate::iam::password::Passwords;
 use crate::role::PLATFORM_PROJECT;
-use crate::store::iam::{IamStore, IamTx};
 pub use crate::store::iam::bindings::{Binding, Membership, Principal};
 pub use crate::store::iam::projects::Project;
 pub use crate::store::iam::service_accounts::{ServiceAccount, ServiceToken};
 pub use crate::store::iam::users::User;
+use crate::store::iam::{IamStore, IamTx};
 pub use crate::store::iam::{Listed, PageAt};
 
 /// The built-in issuer and its tables.

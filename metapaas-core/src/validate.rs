@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 pub use self::kind::canonical;
 pub(crate) use self::kind::{duration_millis, timestamp};
+pub(crate) use self::meta::{DESCRIPTION_MAX, IGNORED};
 use crate::authz::Allowed;
 use crate::descriptor::{FieldDescriptor, FieldKind, Scope, Spec, TypeCheck};
 use crate::error::{Error, ErrorCode, Problem};

@@ -9,7 +9,7 @@ use crate::field_type::{Email, is_dns_name};
 use crate::validate::timestamp;
 
 /// Members of answers; a request may repeat them and they change nothing.
-const READ_ONLY: [&str; 5] = ["id", "created_at", "updated_at", "last_used_at", "revision"];
+pub(crate) const READ_ONLY: [&str; 5] = ["id", "created_at", "updated_at", "last_used_at", "revision"];
 const DESCRIPTION_MAX: usize = 1024;
 
 /// A body on its way to being understood. Whatever is read from it counts only after [`Self::finish`].

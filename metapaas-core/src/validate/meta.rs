@@ -10,13 +10,13 @@ use crate::registry::RegisteredType;
 use crate::resource::{Resource, type_name};
 
 /// Members that answers have and requests may repeat; they change nothing.
-const IGNORED: [&str; 14] = [
+pub(crate) const IGNORED: [&str; 14] = [
     "id", "type", "status", "conditions", "nodes", "generation", "observed_generation", "revision",
     "created_at", "updated_at", "instance_id", "parent_id", "project_id", "plan",
 ];
 
 /// Greatest length of a description, in characters.
-pub(super) const DESCRIPTION_MAX: usize = 1024;
+pub(crate) const DESCRIPTION_MAX: usize = 1024;
 const LABELS_MAX: usize = 64;
 
 pub(super) fn unknown_members(ty: &TypeDescriptor, body: &Map<String, Value>) -> Vec<Problem> {

@@ -1,0 +1,161 @@
+//! Paths of the built-in issuer: logins, users, projects, roles, bindings, service accounts.
+
+mod schemas;
+
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, PathItemBuilder};
+use utoipa::openapi::{PathItem, Ref};
+
+use super::Parts;
+use super::build::{JSON, OperationExt, answer, body, id, operation, path, shared_parameter, string};
+use crate::descriptor::{Action, TypeDescriptor};
+use crate::iam::{BINDINGS, PROJECTS, ROLES, SERVICE_ACCOUNTS, TOKENS, USERS};
+
+const TAG: &str = "iam";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// Adds all of it.
+pub(super) fn add(parts: &mut Parts) {
+    parts.tag(TAG, "Who is who, and who may do what.");
+    for (name, schema) in schemas::all() {
+        parts.components.schemas.insert(name.into(), schema.into());
+    }
+    let mut put = |path: &str, item: PathItem| parts.paths.paths.insert(path.into(), item);
+    sessions(&mut put);
+
+    let user = || path("user", string(""), "The user's `id` or `name`.");
+    put("/v1/iam/users", Kind::new(&USERS, "User", "a user").collection(&[], Some("IamUserCreated")));
+    put("/v1/iam/users/{user}", Kind::new(&USERS, "User", "a user").row(&[user()], true));
+
+    let project = || path("project", string(""), "The project's `id` or `name`.");
+    let projects = Kind::new(&PROJECTS, "Project", "a project");
+    put("/v1/iam/projects", projects.collection(&[], None));
+    put("/v1/iam/projects/{project}", projects.row(&[project()], true));
+
+    let roles = Kind::new(&ROLES, "Role", "a role");
+    put("/v1/iam/roles", PathItem::new(HttpMethod::Get, roles.list()));
+
+    let binding = || path("binding", id(""), "The binding's `id`.");
+    let bindings = Kind::new(&BINDINGS, "Binding", "a binding").in_projects();
+    put("/v1/iam/bindings", bindings.collection(&[], None));
+    put("/v1/iam/bindings/{binding}", bindings.row(&[binding()], false));
+
+    let account = || path("service_account", string(""), "The service account's `id` or `name`.");
+    let accounts = Kind::new(&SERVICE_ACCOUNTS, "ServiceAccount", "a service account").in_projects();
+    put("/v1/iam/service-accounts", accounts.collection(&[], None));
+    put("/v1/iam/service-accounts/{service_account}", accounts.row(&[account()], true));
+
+    let tokens = Kind::new(&TOKENS, "Token", "a token of a service account").in_projects();
+    put("/v1/iam/service-accounts/{service_account}/tokens", tokens.collection(&[account()], Some("IamTokenCreated")));
+    let token = path("token", id(""), "The token's `id`.");
+    let delete = with(&[account(), token]).operation(HttpMethod::Delete, tokens.delete()).build();
+    put("/v1/iam/service-accounts/{service_account}/tokens/{token}", delete);
+}
+
+/// Logins and questions about oneself.
+fn sessions(put: &mut impl FnMut(&str, PathItem) -> Option<PathItem>) {
+    let token = operation("iam_token", TAG, "Log in, or go on with a session")
+        .request_body(Some(body("IamTokenRequest", &[JSON])))
+        .response("200", answer("Tokens to make requests with.", Some("IamTokens"), &[]))
+        .errors(&[400, 401, 413, 415, 429, 503]);
+    put("/v1/iam/token", PathItem::new(HttpMethod::Post, token));
+
+    let logout = operation("iam_logout", TAG, "End the session")
+        .for_users()
+        .response("204", answer("The tokens of the session are refused from now on.", None, &[]));
+    put("/v1/iam/logout", PathItem::new(HttpMethod::Post, logout));
+
+    let whoami = operation("iam_whoami", TAG, "Read who the caller is")
+        .for_users()
+        .response("200", answer("The caller.", Some("IamWhoami"), &[]));
+    put("/v1/iam/whoami", PathItem::new(HttpMethod::Get, whoami));
+
+    let check = operation("iam_check", TAG, "Ask whether the caller may do something")
+        .for_users()
+        .request_body(Some(body("IamCheckRequest", &[JSON])))
+        .response("200", answer("Whether it may.", Some("IamCheck"), &[]))
+        .errors(&[400, 413, 415]);
+    put("/v1/iam/check", PathItem::new(HttpMethod::Post, check));
+}
+
+/// A type of the issuer, with the names that its operations go by.
+struct Kind {
+    ty: &'static TypeDescriptor,
+    schema: String,
+    one: &'static str,
+    /// Whether requests may name a project.
+    takes_project: bool,
+}
+
+impl Kind {
+    fn new(ty: &'static TypeDescriptor, schema: &str, one: &'static str) -> Self {
+        Self { ty, schema: format!("Iam{schema}"), one, takes_project: false }
+    }
+
+    fn in_projects(self) -> Self {
+        Self { takes_project: true, ..self }
+    }
+
+    /// `created` is the schema of what a create answers, where it is not the usual one.
+    fn collection(&self, above: &[Parameter], created: Option<&str>) -> PathItem {
+        let location = [("Location", "Location")];
+        let made = answer("It is made.", Some(created.unwrap_or(&self.schema)), &location);
+        let create = self
+            .begin("create", Action::Create, &format!("Create {}", self.one))
+            .request_body(Some(body(&format!("{}Create", self.schema), &[JSON])))
+            .response("201", made)
+            .errors(&[400, 403, 404, 409, 413, 415]);
+        // A binding or account says its project in the body; a token's account may need one to be found.
+        let create = if above.is_empty() { create } else { self.in_project(create) };
+        let list = if above.is_empty() { self.list() } else { self.list().errors(&[404, 409]) };
+        with(above).operation(HttpMethod::Get, list).operation(HttpMethod::Post, create).build()
+    }
+
+    fn list(&self) -> OperationBuilder {
+        let list = self
+            .begin("list", Action::List, &format!("List {}", self.ty.plural.replace('-', " ")))
+            .parameter_ref(shared_parameter("Limit"))
+            .parameter_ref(shared_parameter("PageToken"))
+            .response("200", answer("A page.", Some(&format!("{}List", self.schema)), &[]))
+            .errors(&[400, 403]);
+        self.in_project(list)
+    }
+
+    fn row(&self, own: &[Parameter], has_update: bool) -> PathItem {
+        let found = || answer("The resource.", Some(&self.schema), &[]);
+        let read = self.begin("read", Action::Read, &format!("Read {}", self.one)).response("200", found());
+        let read = self.in_project(read).errors(&[400, 403, 404, 409]);
+        let mut item = with(own).operation(HttpMethod::Get, read).operation(HttpMethod::Delete, self.delete());
+        if has_update {
+            let update = self
+                .begin("update", Action::Update, &format!("Change {}", self.one))
+                .request_body(Some(body(&format!("{}Patch", self.schema), &[JSON, MERGE_PATCH])))
+                .response("200", found())
+                .errors(&[400, 403, 404, 409, 413, 415]);
+            item = item.operation(HttpMethod::Patch, self.in_project(update));
+        }
+        item.build()
+    }
+
+    fn delete(&self) -> OperationBuilder {
+        let delete = self
+            .begin("delete", Action::Delete, &format!("Delete {}", self.one))
+            .response("204", answer("It is gone.", None, &[]))
+            .errors(&[400, 403, 404, 409]);
+        self.in_project(delete)
+    }
+
+    fn begin(&self, name: &str, action: Action, summary: &str) -> OperationBuilder {
+        operation(&format!("{}_{name}", self.ty.table()), TAG, summary)
+            .permission(&self.ty.permission(action))
+            .for_users()
+    }
+
+    fn in_project(&self, operation: OperationBuilder) -> OperationBuilder {
+        let project: Ref = shared_parameter("ProjectId");
+        if self.takes_project { operation.parameter_ref(project) } else { operation }
+    }
+}
+
+fn with(parameters: &[Parameter]) -> PathItemBuilder {
+    PathItemBuilder::new().parameters((!parameters.is_empty()).then(|| parameters.to_vec()))
+}

@@ -1,0 +1,228 @@
+//! Bodies of the built-in issuer, as `crate::iam` reads and writes them.
+
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder};
+use utoipa::openapi::{Schema, Type};
+
+use crate::openapi::build::{
+    ObjectExt, array, boolean, closed, formatted, id, integer, nullable, open, page_of, schema, string, time,
+};
+use crate::openapi::shared::NAME_PATTERN;
+use crate::role::Role;
+use crate::validate::DESCRIPTION_MAX;
+
+/// The form of the names of users.
+const USER_NAME_PATTERN: &str = "^[a-z][a-z0-9._@-]{0,62}$";
+
+/// All of them by name.
+pub(super) fn all() -> Vec<(String, Schema)> {
+    let mut all = sessions();
+    all.extend(users());
+    all.extend(projects());
+    all.extend(accounts());
+    all.into_iter().map(|(name, schema)| (format!("Iam{name}"), schema)).collect()
+}
+
+type Schemas = Vec<(&'static str, Schema)>;
+
+fn sessions() -> Schemas {
+    let by_password = closed("A login.")
+        .must("grant_type", string("").enum_values(Some(["password"])))
+        .must("username", string("The user's name."))
+        .must("password", secret("The user's password."));
+    let by_refresh = closed("The next tokens of a session.")
+        .must("grant_type", string("").enum_values(Some(["refresh_token"])))
+        .must("refresh_token", secret("The newest one of the session. It works once."));
+    let tokens = open("Tokens to make requests with.")
+        .must("access_token", string("Goes into `Authorization: Bearer`."))
+        .must("refresh_token", string("Gets the next tokens. It works once."))
+        .must("token_type", string("").enum_values(Some(["Bearer"])))
+        .must("expires_in", integer("How long the access token is good, in seconds."))
+        .property("must_change_password", boolean("Somebody else chose the password."));
+    let membership = open("A role of the caller.")
+        .must("project_id", id("Where it holds."))
+        .must("project", string("The project's name."))
+        .must("role", role());
+    let whoami = open("The caller.")
+        .must("kind", principal_kind())
+        .must("id", id(""))
+        .must("name", string(""))
+        .property("platform_role", role_or_null("The role that holds in every project."))
+        .must("bindings", array(schema("IamMembership"), "Roles by project."));
+    let check_request = closed("A question about the caller.")
+        .must("permission", string("E.g. `s3.instances.create`."))
+        .property("project_id", optional(id("Where; anywhere when not given.")));
+    let check = open("The answer.").must("allowed", boolean("Whether.")).must("reason", string("Why, for people."));
+    vec![
+        ("TokenRequest", OneOfBuilder::new().item(by_password).item(by_refresh).schema_type(Type::Object).into()),
+        ("Tokens", tokens.into()),
+        ("Membership", membership.into()),
+        ("Whoami", whoami.into()),
+        ("CheckRequest", check_request.into()),
+        ("Check", check.into()),
+    ]
+}
+
+fn users() -> Schemas {
+    let email = || optional(formatted("email", "Where to reach the user.").max_length(Some(254)));
+    let disabled = || optional_flag("A disabled user can neither log in nor go on with a session.");
+    let shown = |object: ObjectBuilder| {
+        object
+            .must("id", id(""))
+            .must("name", string("What the user logs in with."))
+            .must("email", email())
+            .must("disabled", boolean("A disabled user can neither log in nor go on with a session."))
+            .must("created_at", time("When it was made."))
+            .must("updated_at", time("When it last changed."))
+    };
+    let created = shown(open("A new user.")).property("password", string("The generated password; shown this once."));
+    let create = closed("A new user.")
+        .must("name", user_name("Unique in the installation."))
+        .property("password", optional(secret("Generated and shown once when not given.")))
+        .property("email", email())
+        .property("disabled", disabled());
+    let patch = closed("Changes of a user.")
+        .property("name", user_name("Cannot change; may be repeated."))
+        .property("password", optional(secret("A new password; ends all sessions.")))
+        .property("old_password", optional(secret("Needed to change one's own password.")))
+        .property("email", email())
+        .property("disabled", disabled());
+    vec![
+        ("User", shown(open("A person who can log in.")).into()),
+        ("UserList", page_of("IamUser").into()),
+        ("UserCreated", created.into()),
+        ("UserCreate", ignoring(create).into()),
+        ("UserPatch", ignoring(patch).into()),
+    ]
+}
+
+fn projects() -> Schemas {
+    let project = open("What resources belong to and roles hold in.")
+        .must("id", id(""))
+        .must("name", string("Unique in the installation."))
+        .must("description", string("Free text."))
+        .must("created_at", time("When it was made."))
+        .must("updated_at", time("When it last changed."));
+    let create = closed("A new project.")
+        .must("name", name("Unique in the installation."))
+        .property("description", description());
+    let patch = closed("Changes of a project.")
+        .property("name", name("Cannot change; may be repeated."))
+        .property("description", description());
+    let role_entry = open("What a binding gives.").must("name", role()).must("description", string("What it may do."));
+    let principal = open("Who has a role.")
+        .must("kind", principal_kind())
+        .must("id", id(""))
+        .must("name", string(""));
+    let binding = open("A role of a user or service account in a project.")
+        .must("id", id(""))
+        .must("project_id", id("Where the role holds; everywhere when it is the platform project."))
+        .must("principal", schema("IamPrincipal"))
+        .must("role", role())
+        .must("created_at", time("When it was made."));
+    let wanted = closed("Who gets the role: by id or by name.")
+        .must("kind", principal_kind())
+        .property("id", optional(id("")))
+        .property("name", optional(string("")));
+    let binding_create = closed("A new binding.")
+        .must("project_id", id("Where the role holds; everywhere when it is the platform project."))
+        .must("principal", wanted)
+        .must("role", role());
+    vec![
+        ("Project", project.into()),
+        ("ProjectList", page_of("IamProject").into()),
+        ("ProjectCreate", ignoring(create).into()),
+        ("ProjectPatch", ignoring(patch).into()),
+        ("Role", role_entry.into()),
+        ("RoleList", page_of("IamRole").into()),
+        ("Principal", principal.into()),
+        ("Binding", binding.into()),
+        ("BindingList", page_of("IamBinding").into()),
+        ("BindingCreate", ignoring(binding_create).into()),
+    ]
+}
+
+fn accounts() -> Schemas {
+    let disabled = || optional_flag("The tokens of a disabled one are refused.");
+    let account = open("A program that makes requests with tokens of its own.")
+        .must("id", id(""))
+        .must("project_id", id("Whose owners manage it."))
+        .must("name", string("Unique in the project."))
+        .must("description", string("Free text."))
+        .must("disabled", boolean("The tokens of a disabled one are refused."))
+        .must("created_at", time("When it was made."));
+    let create = closed("A new service account.")
+        .must("project_id", id("Whose owners manage it."))
+        .must("name", name("Unique in the project."))
+        .property("description", description())
+        .property("disabled", disabled());
+    let patch = closed("Changes of a service account.")
+        .property("project_id", id("Cannot change; may be repeated."))
+        .property("name", name("Cannot change; may be repeated."))
+        .property("description", description())
+        .property("disabled", disabled());
+    let shown = |object: ObjectBuilder| {
+        object
+            .must("id", id(""))
+            .must("description", string("Free text."))
+            .must("created_at", time("When it was made."))
+            .must("expires_at", optional(time("Until when it is good; forever without one.")))
+            .must("last_used_at", optional(time("When it was last used, give or take a minute.")))
+    };
+    let token_create = closed("A new token.")
+        .property("description", description())
+        .property("expires_at", optional(time("A time to come; good forever when not given.")));
+    vec![
+        ("ServiceAccount", account.into()),
+        ("ServiceAccountList", page_of("IamServiceAccount").into()),
+        ("ServiceAccountCreate", ignoring(create).into()),
+        ("ServiceAccountPatch", ignoring(patch).into()),
+        ("Token", shown(open("What a service account shows.")).into()),
+        ("TokenList", page_of("IamToken").into()),
+        ("TokenCreated", shown(open("A new token.")).must("token", string("The token itself; shown this once.")).into()),
+        ("TokenCreate", ignoring(token_create).into()),
+    ]
+}
+
+/// A text that may as well be null.
+fn optional(text: ObjectBuilder) -> ObjectBuilder {
+    text.schema_type(nullable(Type::String))
+}
+
+fn optional_flag(doc: &str) -> ObjectBuilder {
+    boolean(doc).schema_type(nullable(Type::Boolean))
+}
+
+fn secret(doc: &str) -> ObjectBuilder {
+    formatted("password", doc).write_only(true)
+}
+
+fn name(doc: &str) -> ObjectBuilder {
+    string(doc).pattern(Some(NAME_PATTERN))
+}
+
+fn user_name(doc: &str) -> ObjectBuilder {
+    string(doc).pattern(Some(USER_NAME_PATTERN))
+}
+
+fn description() -> ObjectBuilder {
+    optional(string("Free text.").max_length(Some(DESCRIPTION_MAX)))
+}
+
+fn role() -> ObjectBuilder {
+    string("").enum_values(Some(Role::ALL.map(Role::as_str)))
+}
+
+fn role_or_null(doc: &str) -> ObjectBuilder {
+    let names = Role::ALL.into_iter().map(|role| Some(role.as_str())).chain([None]);
+    optional(string(doc)).enum_values(Some(names))
+}
+
+fn principal_kind() -> ObjectBuilder {
+    string("").enum_values(Some(["user", "service_account"]))
+}
+
+/// Members of answers that requests may repeat.
+fn ignoring(object: ObjectBuilder) -> ObjectBuilder {
+    let members = crate::iam::READ_ONLY;
+    members.iter().fold(object, |object, member| object.property(*member, schema("Ignored")))
+}

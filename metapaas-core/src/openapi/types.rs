@@ -1,0 +1,181 @@
+//! Paths of a hosted type: its collection, its rows, its actions.
+
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, PathItemBuilder};
+use utoipa::openapi::PathItem;
+
+use super::Parts;
+use super::build::{JSON, OperationExt, answer, body, operation, path, shared_parameter, string};
+use crate::describe::{collection_path, parameter};
+use crate::descriptor::{Action, Scope, TypeDescriptor};
+use crate::registry::{RegisteredType, Registry};
+use crate::resource::type_name;
+
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const ETAG: (&str, &str) = ("ETag", "ETag");
+
+/// Names of a type's schemas.
+pub(super) struct Names {
+    pub(super) answer: String,
+    pub(super) create: String,
+    pub(super) merge: String,
+    pub(super) replace: String,
+    pub(super) list: String,
+}
+
+impl Names {
+    /// The type's name after its slug's, so that another plugin with a type of that name changes nothing.
+    pub(super) fn of(registry: &Registry, ty: &TypeDescriptor) -> Self {
+        let mut letters = ty.slug.chars();
+        let slug = letters.next().map(|first| format!("{}{}", first.to_uppercase(), letters.as_str()));
+        let slug = slug.unwrap_or_default().replace('-', "");
+        let is_free = |suffix: &&str| {
+            ty.name.strip_suffix(*suffix).is_none_or(|short| {
+                !registry.types().iter().any(|other| other.ty.slug == ty.slug && other.ty.name == short)
+            })
+        };
+        let mut answer = match ty.name.strip_prefix(&slug) {
+            Some(rest) if !rest.is_empty() => ty.name.to_owned(),
+            _ => format!("{slug}{}", ty.name),
+        };
+        if !["Create", "Patch", "Replace", "List"].iter().all(|suffix| is_free(suffix)) {
+            answer.push_str("Type");
+        }
+        Self {
+            create: format!("{answer}Create"),
+            merge: format!("{answer}Patch"),
+            replace: format!("{answer}Replace"),
+            list: format!("{answer}List"),
+            answer,
+        }
+    }
+}
+
+/// Adds all paths of the type.
+pub(super) fn add(parts: &mut Parts, registered: &RegisteredType, names: &Names) {
+    let operations = Operations { ty: registered.ty, names, tag: type_name(registered.ty) };
+    let collection = collection_path(registered.ty);
+    let item = format!("{collection}/{{{}}}", parameter(registered.ty));
+    let above = keys(registered.ty.parent);
+    let own = keys(Some(registered.ty));
+    parts.paths.paths.insert(collection, operations.of_collection(above));
+    parts.paths.paths.insert(item.clone(), operations.of_row(own.clone()));
+    for verb in &registered.actions {
+        parts.paths.paths.insert(format!("{item}/actions/{verb}"), operations.action(verb, own.clone()));
+    }
+}
+
+/// The path parameters that name a row of `ty`, outermost first.
+fn keys(ty: Option<&TypeDescriptor>) -> Vec<Parameter> {
+    let Some(ty) = ty else { return Vec::new() };
+    let mut keys = keys(ty.parent);
+    let doc = match ty.key_name() {
+        Some(key) => format!("The {}'s `id` or `{key}`.", ty.name),
+        None => format!("The {}'s `id`.", ty.name),
+    };
+    keys.push(path(&parameter(ty), string(""), &doc));
+    keys
+}
+
+struct Operations<'a> {
+    ty: &'static TypeDescriptor,
+    names: &'a Names,
+    tag: String,
+}
+
+impl Operations<'_> {
+    fn of_collection(&self, above: Vec<Parameter>) -> PathItem {
+        let ty = self.ty;
+        let list = self
+            .begin("list", Action::List, &format!("List {}", words(ty.plural)))
+            .parameter_ref(shared_parameter("Limit"))
+            .parameter_ref(shared_parameter("PageToken"));
+        let list = self.in_project(list).response("200", answer("A page.", Some(&self.names.list), &[])).errors(&[400]);
+        let list = if ty.is_instance() { list } else { list.errors(&[403, 404, 409]) };
+        let create = self.begin("create", Action::Create, &format!("Create {}", self.one()));
+        // An instance goes to the project that its body names.
+        let create = if ty.is_instance() { create } else { self.in_project(create).errors(&[404]) };
+        let made = answer("It is accepted; `status` tells when it works.", Some(&self.names.answer), &[("Location", "Location"), ETAG]);
+        let create = create
+            .request_body(Some(body(&self.names.create, &[JSON])))
+            .response("201", made)
+            .errors(&[400, 403, 409, 413, 415]);
+        with_parameters(above)
+            .operation(HttpMethod::Get, list)
+            .operation(HttpMethod::Post, create)
+            .build()
+    }
+
+    fn of_row(&self, own: Vec<Parameter>) -> PathItem {
+        let found = || answer("The resource.", Some(&self.names.answer), &[ETAG]);
+        let read = self.row("read", Action::Read, "Read").parameter_ref(shared_parameter("IfNoneMatch"));
+        let read = read
+            .response("200", found())
+            .response("304", answer("It still has that entity tag.", None, &[ETAG]));
+        let update = self
+            .change("update", Action::Update, "Change some fields of")
+            .request_body(Some(body(&self.names.merge, &[JSON, MERGE_PATCH])))
+            .response("200", found())
+            .errors(&[413, 415]);
+        let replace = self
+            .change("replace", Action::Update, "Replace the fields of")
+            .request_body(Some(body(&self.names.replace, &[JSON])))
+            .response("200", found())
+            .errors(&[413, 415]);
+        let underway = answer("It is on its way out.", Some(&self.names.answer), &[ETAG]);
+        let delete = self
+            .change("delete", Action::Delete, "Delete")
+            .response("202", underway)
+            .response("204", answer("It is gone.", None, &[]));
+        with_parameters(own)
+            .operation(HttpMethod::Get, read)
+            .operation(HttpMethod::Patch, update)
+            .operation(HttpMethod::Put, replace)
+            .operation(HttpMethod::Delete, delete)
+            .build()
+    }
+
+    fn action(&self, verb: &'static str, own: Vec<Parameter>) -> PathItem {
+        let run = self
+            .change(&format!("action_{}", verb.replace('-', "_")), Action::Custom(verb), &format!("Run the action {verb} on"))
+            .response("202", answer("It is accepted.", None, &[]));
+        with_parameters(own).operation(HttpMethod::Post, run).build()
+    }
+
+    fn begin(&self, name: &str, action: Action, summary: &str) -> OperationBuilder {
+        operation(&format!("{}_{name}", self.ty.table()), &self.tag, summary)
+            .permission(&self.ty.permission(action))
+            .for_users()
+    }
+
+    fn row(&self, name: &str, action: Action, verb: &str) -> OperationBuilder {
+        let operation = self.begin(name, action, &format!("{verb} {}", self.one()));
+        self.in_project(operation).errors(&[400, 403, 404, 409])
+    }
+
+    fn change(&self, name: &str, action: Action, verb: &str) -> OperationBuilder {
+        self.row(name, action, verb).parameter_ref(shared_parameter("IfMatch")).errors(&[412])
+    }
+
+    /// Names are unique in a project only.
+    fn in_project(&self, operation: OperationBuilder) -> OperationBuilder {
+        match self.ty.root().scope {
+            Scope::Project => operation.parameter_ref(shared_parameter("ProjectId")),
+            Scope::Platform => operation,
+        }
+    }
+
+    /// The type's name as words with an article, e.g. "a demo instance".
+    fn one(&self) -> String {
+        let words = words(&crate::describe::snake_case(self.ty.name));
+        let article = if words.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+        format!("{article} {words}")
+    }
+}
+
+fn with_parameters(parameters: Vec<Parameter>) -> PathItemBuilder {
+    PathItemBuilder::new().parameters((!parameters.is_empty()).then_some(parameters))
+}
+
+fn words(name: &str) -> String {
+    name.replace(['-', '_'], " ")
+}
