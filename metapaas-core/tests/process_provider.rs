@@ -311,8 +311,10 @@ async fn reused_process_id() {
     provider.ensure(&request(id)).await.unwrap();
     let agent = root.agent(0);
     root.kill_agent(0);
-    let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
-    let record = ProcessRecord { pid: stranger.id().try_into().unwrap(), ..agent };
+    let mut stranger = Command::new("sleep").arg("600").stdout(Stdio::null()).spawn().unwrap();
+    // Both may have started in one tick of the clock, which a process whose id is reused cannot have.
+    let record =
+        ProcessRecord { pid: stranger.id().try_into().unwrap(), start_time: agent.start_time - 1, ..agent };
     record.write(&root.dir(0).join("agent.json")).unwrap();
     fs::create_dir_all(root.dir(0).join("run")).unwrap();
     record.write(&root.dir(0).join("run/web.json")).unwrap();

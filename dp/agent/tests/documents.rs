@@ -13,6 +13,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a change is served, and restarts only what it changes", change),
         trial("an older generation and another node's document are refused", refused),
         trial("a document whose driver refuses, panics or escapes is reported", driver_faults),
+        trial("a service that cannot run is started again and again, and reported", broken_service),
+        trial("reports go on when nothing changes", heartbeat),
         trial("a removed node has no service left and says so", removing),
         trial("the next control plane is asked when one is away, and remembered", next_endpoint),
     ]
@@ -86,6 +88,38 @@ async fn driver_faults() {
     assert_eq!(std::fs::read_to_string(node.dir().join("token")).unwrap(), crate::control::TOKEN);
     assert!(agent.try_wait().unwrap().is_none(), "the agent lives on");
     node.healthy(&node.document(9, greeting("fine"))).await;
+    kill(agent);
+}
+
+async fn broken_service() {
+    let node = Node::new().await;
+    let agent = node.agent();
+    node.control.say(node.document(1, json!({ "fault": "broken service" })));
+    eventually("the trouble is reported", || {
+        let report = node.control.last_report()?;
+        report.message.contains("service web ended with exit status: 127").then(|| {
+            assert_eq!((report.health, report.applied_generation), (Health::Starting, 1));
+        })
+    })
+    .await;
+    let log = node.dir().join("log/web.log");
+    eventually("it is tried again", || {
+        let text = std::fs::read_to_string(&log).ok()?;
+        (text.matches("start /no/such/program: No such file").count() > 2).then_some(())
+    })
+    .await;
+    node.healthy(&node.document(2, greeting("fine"))).await;
+    kill(agent);
+}
+
+async fn heartbeat() {
+    let node = Node::new().await;
+    let agent = node.agent();
+    node.healthy(&node.document(1, greeting("hello"))).await;
+    let before = node.control.reports().len();
+    eventually("two more reports", || (node.control.reports().len() >= before + 2).then_some(())).await;
+    let reports = node.control.reports();
+    assert_eq!(reports[before], reports[before + 1]);
     kill(agent);
 }
 

@@ -68,6 +68,10 @@ impl Driver for Web {
                 _ => {}
             }
             node.write_file("greeting", text("greeting"), 0o600).await?;
+            if text("fault") == "broken service" {
+                node.ensure_service(&ServiceSpec::program("web", "/no/such/program")).await?;
+                return Ok(Applied::default());
+            }
             let service = ServiceSpec::engine("web", "web")
                 .arguments([node.socket_address().to_string()])
                 .restart_on(text("restart_on"));
