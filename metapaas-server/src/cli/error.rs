@@ -173,7 +173,12 @@ impl CliError {
         text.push('\n');
         match self {
             Self::Api(problem) => {
-                for mistake in &problem.errors {
+                // A single one is the detail already.
+                let told = |mistake: &&ApiMistake| {
+                    let line = format!("{}: {}", mistake.pointer, mistake.detail);
+                    problem.detail.as_ref().is_some_and(|detail| *detail == line || *detail == mistake.detail)
+                };
+                for mistake in problem.errors.iter().filter(|mistake| !told(mistake)) {
                     let line = format!("  {}: {}\n", clean(&mistake.pointer), clean(&mistake.detail));
                     text.push_str(&line);
                 }
@@ -237,6 +242,12 @@ mod tests {
                         /replicas: expected 1 to 5\n  request id: r-1\n";
         assert_eq!(error.render(), expected);
         assert_eq!(error.exit_code(), 6);
+    }
+
+    #[test]
+    fn a_single_mistake_is_told_once() {
+        let body = br#"{"detail":"/name: too long","errors":[{"pointer":"/name","code":"TOO_LONG","detail":"too long"}]}"#;
+        assert_eq!(CliError::Api(Box::new(ApiProblem::of(400, body))).render(), "error: /name: too long\n");
     }
 
     #[test]

@@ -127,7 +127,9 @@ pub(crate) fn columns(items: &[Value], columns: &[(&str, &str)]) -> String {
         .enumerate()
         .filter(|(index, (_, pointer))| {
             *index == 0
-                || items.iter().any(|item| item.pointer(pointer).is_some_and(|value| !value.is_null()))
+                || items
+                    .iter()
+                    .any(|item| item.pointer(pointer).is_some_and(|value| !plain(value).is_empty()))
         })
         .map(|(_, column)| column)
         .collect();
@@ -144,8 +146,17 @@ pub(crate) fn columns(items: &[Value], columns: &[(&str, &str)]) -> String {
 
 /// Any other object: all that it has, line by line.
 pub(crate) fn members(object: &Value) -> String {
-    let rows = object.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
-    pairs(rows.map(|(name, value)| (clean(name).replace('_', " "), plain(value))).collect())
+    let members = object.as_object().into_iter().flatten();
+    let mut rows: Vec<(String, String)> =
+        members.map(|(name, value)| (clean(name).replace('_', " "), plain(value))).collect();
+    rows.retain(|(_, value)| !value.is_empty());
+    // What people look for comes first; the rest keeps its order.
+    rows.sort_by_key(|(name, _)| match name.as_str() {
+        "name" => 0,
+        "id" => 1,
+        _ => 2,
+    });
+    pairs(rows)
 }
 
 fn active_nodes(resource: &Value) -> String {
@@ -231,7 +242,7 @@ updated     2026-01-01T00:00:01Z
 
     #[test]
     fn columns_that_nobody_has_are_left_out() {
-        let items = [json!({"name": "a", "deep": {"x": 1}}), json!({"name": "b", "email": null})];
+        let items = [json!({"name": "a", "deep": {"x": 1}}), json!({"name": "b", "email": ""})];
         let text = columns(&items, &[("NAME", "/name"), ("EMAIL", "/email"), ("X", "/deep/x")]);
         assert_eq!(text, "NAME  X\na     1\nb\n");
     }
