@@ -118,6 +118,11 @@ fn manifests_share_versions_licence_and_lints() {
 }
 
 #[test]
+fn every_package_is_a_member() {
+    assert_none(manifest::members(&tree()));
+}
+
+#[test]
 fn the_server_has_a_feature_for_each_plugin() {
     assert_none(manifest::plugin_features(&tree()));
 }

@@ -130,6 +130,8 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        writeln!(f, "{cores} cores, shared by the servers, PostgreSQL and one thread of load\n")?;
         writeln!(f, "database  operation  conns  server       req/s   p50 ms   p99 ms  metapaas/baseline")?;
         for row in &self.rows {
             let (store, operation) = (lower(row.store), lower(row.operation));

@@ -32,6 +32,27 @@ pub(super) fn inherited(file: &SourceFile) -> Vec<String> {
     complaints
 }
 
+/// A package outside of the workspace would be built and tested by nobody.
+pub(super) fn members(tree: &[SourceFile]) -> Vec<String> {
+    let root =
+        tree.iter().find(|file| file.path == "Cargo.toml").and_then(|file| file.text.parse::<Table>().ok());
+    let members = root.as_ref().and_then(|manifest| manifest.get("workspace")?.get("members")?.as_array());
+    let members: Vec<_> = members.into_iter().flatten().filter_map(Value::as_str).collect();
+    let is_member = |folder: &str| members.iter().any(|member| matches(member, folder));
+    let packages = tree.iter().filter(|file| package(file).is_some());
+    let folders = packages.filter_map(|file| file.path.strip_suffix("/Cargo.toml"));
+    let strangers = folders.filter(|folder| !is_member(folder));
+    strangers.map(|folder| format!("Cargo.toml: {folder} is not among the workspace's members")).collect()
+}
+
+/// Whether a member such as `plugins/*` means the folder; `*` stands for one name or the end of one.
+fn matches(member: &str, folder: &str) -> bool {
+    match member.strip_suffix('*') {
+        Some(prefix) => folder.strip_prefix(prefix).is_some_and(|rest| !rest.contains('/')),
+        None => member == folder,
+    }
+}
+
 /// A distribution chooses plugins by cargo features: each folder under plugins/ is one, and all are in the default.
 pub(super) fn plugin_features(tree: &[SourceFile]) -> Vec<String> {
     let folders: BTreeSet<_> = tree
@@ -94,6 +115,19 @@ mod tests {
         assert_eq!(check(&format!("{GOOD}\n[dev-dependencies]\nregex = {{ version = '1' }}")), 1);
         assert_eq!(check(&format!("{GOOD}\n[target.'cfg(unix)'.dependencies]\nregex = '1'")), 1);
         assert_eq!(check("[workspace]"), 0);
+    }
+
+    #[test]
+    fn strangers() {
+        let check = |list: &str| {
+            let root = SourceFile::new("Cargo.toml", &format!("[workspace]\nmembers = {list}"));
+            members(&[root, SourceFile::new("plugins/demo/Cargo.toml", GOOD)]).len()
+        };
+        assert_eq!(check("['plugins/*']"), 0);
+        assert_eq!(check("['plugins/demo']"), 0);
+        assert_eq!(check("['plugins']"), 1);
+        assert_eq!(check("['plug*']"), 1);
+        assert_eq!(check("[]"), 1);
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn deny(ctx: &Context, checks: &[&str]) -> Result<(), Error> {
             install: "cargo install cargo-deny --locked        (or leave it out: --without deny --without advisories)",
         });
     }
-    ctx.run(ctx.cargo(["deny", "--all-features", "--config", ".deny.toml", "check"]).args(checks))
+    ctx.run(ctx.cargo(["deny", "--config", ".deny.toml", "check"]).args(checks))
 }
 
 fn features(ctx: &Context) -> Result<(), Error> {
