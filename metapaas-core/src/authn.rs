@@ -46,7 +46,10 @@ pub struct Authenticator {
 /// `Unauthenticated` with the reason `missing` or `malformed`.
 pub fn bearer(header: Option<&str>) -> Result<&str, Error> {
     let header = header.ok_or_else(|| {
-        refused("missing", "this needs a token: send `Authorization: Bearer <token>`; `metapaas login` gets one")
+        refused(
+            "missing",
+            "this needs a token: send `Authorization: Bearer <token>`; `metapaas login` gets one",
+        )
     })?;
     match header.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {

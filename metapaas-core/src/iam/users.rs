@@ -112,8 +112,9 @@ impl Iam {
         if !is_own || email.is_some() || disabled.is_some() {
             allowed.in_project(PLATFORM_PROJECT)?;
         }
+        let old_hash = current.password_hash;
         if let Some(old) = old_password
-            && !self.passwords.fits(&old, current.password_hash).await?
+            && !self.passwords.fits(&old, old_hash.clone()).await?
         {
             return Err(Error::invalid_at("/old_password", "INVALID_VALUE", "this is not your password"));
         }
@@ -128,6 +129,10 @@ impl Iam {
                 let now = now();
                 let ends_sessions = password_hash.is_some() || disabled == Some(true);
                 if password_hash.is_some() {
+                    if is_own && row.password_hash != old_hash {
+                        let text = "the password was changed a moment ago; log in again";
+                        return Err(Error::new(ErrorCode::InvalidState, text));
+                    }
                     row.password_hash = password_hash;
                     row.must_change_password = !is_own;
                 }
