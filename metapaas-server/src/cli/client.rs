@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use metapaas_core::role::PLATFORM_PROJECT;
 use reqwest::{Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -12,13 +13,15 @@ use super::error::{ApiProblem, CliError};
 use super::output::Output;
 use super::path::encode;
 use super::session::Session;
-use super::text::did_you_mean;
+use super::text::{did_you_mean, plain};
 use super::types::Types;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most items that one page has.
 pub(crate) const PAGE: usize = 1000;
+
+const PROJECTS: &str = "/v1/iam/projects";
 
 /// What every command has at hand.
 pub(crate) struct Client<'a> {
@@ -210,7 +213,7 @@ impl Client<'_> {
         if let Ok(id) = wanted.parse::<Uuid>() {
             return Ok(Some(id.to_string()));
         }
-        let projects = self.all("/v1/iam/projects", &[], usize::MAX).await?.items;
+        let projects = self.all(PROJECTS, &[], usize::MAX).await?.items;
         let named = projects.iter().find(|project| project["name"] == wanted.as_str());
         if let Some(id) = named.and_then(|project| project["id"].as_str()) {
             return Ok(Some(id.to_owned()));
@@ -223,6 +226,29 @@ impl Client<'_> {
             format!("you may see: {}", names.join(", "))
         };
         Err(CliError::NotFound(format!("there is no project `{wanted}`{hint}; {known}")))
+    }
+
+    /// The project that something new goes to: the one that the user named, or the only one there is to choose.
+    pub(crate) async fn project_for_new(&self) -> Result<Option<String>, CliError> {
+        if let Some(named) = self.project_id().await? {
+            return Ok(Some(named));
+        }
+        let mut projects = match self.all(PROJECTS, &[], usize::MAX).await {
+            // Who may see no projects may still have one; the server knows.
+            Err(CliError::Api(problem)) if problem.status == 403 => return Ok(None),
+            listed => listed?.items,
+        };
+        // The platform project holds users and roles, and is never meant unless it is named.
+        projects.retain(|project| project["id"] != PLATFORM_PROJECT.to_string());
+        match projects.as_slice() {
+            [] => Ok(None),
+            [only] => Ok(only["id"].as_str().map(str::to_owned)),
+            many => {
+                let names: Vec<String> = many.iter().map(|project| plain(&project["name"])).collect();
+                let text = format!("say in which project: --project NAME, one of {}", names.join(", "));
+                Err(CliError::Usage(text))
+            }
+        }
     }
 
     /// The user's project as a parameter, so that names are looked up there.

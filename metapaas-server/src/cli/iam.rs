@@ -271,7 +271,7 @@ async fn bindings(client: &mut Client<'_>, command: &BindingsCommand) -> Result<
             list(client, BINDINGS, &columns).await
         }
         BindingsCommand::Create(new) => {
-            let project = client.project_id().await?.ok_or_else(|| {
+            let project = client.project_for_new().await?.ok_or_else(|| {
                 CliError::Usage(
                     "say in which project: --project NAME (the platform project holds in all)".into(),
                 )
@@ -310,7 +310,7 @@ async fn accounts(client: &mut Client<'_>, command: &AccountsCommand) -> Result<
             list(client, ACCOUNTS, &columns).await
         }
         AccountsCommand::Create { name, description } => {
-            let project = client.project_id().await?;
+            let project = client.project_for_new().await?;
             let more = [("description", description.as_deref()), ("project_id", project.as_deref())];
             create(client, ACCOUNTS, "service account", named(name, &more)).await
         }

@@ -21,7 +21,9 @@ pub(super) async fn create(client: &mut Client<'_>, arguments: &Create) -> Resul
     let collection = path::collection(&types, &arguments.collection)?;
     let ty = collection.ty;
     let mut request = new_body(ty, arguments)?;
-    if let (None, Some(project)) = (&ty.parent, client.project_id().await?) {
+    if ty.parent.is_none()
+        && let Some(project) = client.project_for_new().await?
+    {
         request.insert("project_id".into(), Value::String(project));
     }
     // Below an instance the project only tells which instance of that name is meant.

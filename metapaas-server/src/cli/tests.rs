@@ -122,6 +122,9 @@ async fn wait_reads_conditionally_until_active_and_keeps_a_generated_secret() {
             made["password"] = json!("generated");
             return (201, "\"1\"", made);
         }
+        if call.line.starts_with("GET /v1/iam/projects") {
+            return (403, "", Value::Null);
+        }
         match (reads.fetch_add(1, Ordering::SeqCst), call.if_none_match.as_str()) {
             (0, "") => (200, "\"1\"", demo("CREATING")),
             (1, "\"1\"") => (304, "\"1\"", Value::Null),
@@ -144,7 +147,7 @@ async fn wait_reads_conditionally_until_active_and_keeps_a_generated_secret() {
         ended.err,
         "demo/web: CREATING\ndemo/web: the server does not answer, trying again\ndemo/web: CREATING\ndemo/web: ACTIVE\n"
     );
-    assert_eq!(stub.lines()[1], format!("GET /v1/types/demo/instances/{ID}"));
+    assert_eq!(stub.lines()[2], format!("GET /v1/types/demo/instances/{ID}"));
 }
 
 #[tokio::test]
@@ -256,6 +259,35 @@ async fn a_project_is_found_by_its_name() {
         "{}",
         ended.err
     );
+}
+
+#[tokio::test]
+async fn without_a_project_the_only_one_is_taken() {
+    let platform = json!({"id": "4d657461-0000-0000-0000-000000000002", "name": "platform"});
+    let shop = json!({"id": PROJECT, "name": "shop"});
+    let bank = json!({"id": ID, "name": "bank"});
+    for (projects, code, sent, said) in [
+        (
+            vec![&platform, &shop],
+            0,
+            Some(json!({"name": "web", "greeting": "hi", "project_id": PROJECT})),
+            "",
+        ),
+        (vec![&platform], 0, Some(json!({"name": "web", "greeting": "hi"})), ""),
+        (vec![&platform, &shop, &bank], 2, None, "say in which project: --project NAME, one of shop, bank"),
+    ] {
+        let listed = json!({"items": projects, "next_page_token": null});
+        let stub = Stub::start(move |call| match call.line.as_str() {
+            line if line.starts_with("GET /v1/iam/projects") => (200, "", listed.clone()),
+            _ => (201, "", demo("PENDING")),
+        })
+        .await;
+        let ended = stub.run(&["create", "demo", "web", "greeting=hi"]).await;
+        assert_eq!(ended.code, code, "{ended:?}");
+        assert!(ended.err.contains(said), "{ended:?}");
+        let post = stub.calls().into_iter().find(|call| call.line.starts_with("POST"));
+        assert_eq!(post.map(|call| call.body), sent);
+    }
 }
 
 #[tokio::test]
