@@ -104,6 +104,9 @@ pub enum ProviderError {
         #[source]
         source: std::io::Error,
     },
+    /// What the node's id stands for, such as its address, is another node's; a node with another id may do.
+    #[error("{0}")]
+    Taken(String),
     /// It cannot work until somebody changes something.
     #[error("{0}")]
     Terminal(String),

@@ -10,6 +10,7 @@ mod framework_schema;
 pub mod migrate;
 pub mod nodes;
 mod operation;
+mod replicas;
 pub mod resources;
 mod schema;
 pub mod statement;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 pub use self::database::{Database, Tx};
 pub use self::error::StoreError;
+pub use self::replicas::COUNT_MAX;
 pub use self::resources::{Deleted, Locator, Page, now};
 use self::resources::statements::TypeStatements;
 pub use self::statement::{Dialect, Statement, slot};

@@ -118,12 +118,9 @@ pub async fn start(config: Config, registry: Arc<Registry>) -> Result<Started, S
     data_dir(&config)?;
     let lock = lock(&config)?;
     let database = database(&config).await?;
-    let applied = migrate::apply(&database, &PluginMigrations::all(registry.plugins()))
+    migrate::apply(&database, &PluginMigrations::all(registry.plugins()))
         .await
         .map_err(|error| StartError(chain(&error)))?;
-    for one in &applied {
-        tracing::info!(plugin = one.plugin, migration = one.migration, "migrated");
-    }
     let (keys, signing_key) = keys(&config, &database).await?;
     first_admin(&config, &database).await?;
     let store = Arc::new(Store::new(database, registry.clone(), Arc::new(keys)));

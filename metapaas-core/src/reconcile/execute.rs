@@ -216,7 +216,7 @@ impl Reconciler {
                     let message = format!("the place {} was taken meanwhile", step.node);
                     return Ok(Some(Obstacle::Transient(message)));
                 }
-                Err(Failure::Provider(ProviderError::Terminal(message))) => {
+                Err(Failure::Provider(ProviderError::Terminal(message) | ProviderError::Taken(message))) => {
                     return Ok(Some(Obstacle::Terminal { reason: "ProviderRefused", message }));
                 }
                 Err(Failure::Provider(ProviderError::Transient { action, source })) => {
@@ -313,7 +313,15 @@ impl Reconciler {
             endpoints,
             resources: spec.resources.clone(),
         };
-        let found = self.provider(&node.provider)?.ensure(&request).await?;
+        let provider = self.provider(&node.provider)?;
+        let found = match provider.ensure(&request).await {
+            Err(ProviderError::Taken(message)) if !node.made => {
+                tracing::info!(node = %node.id, %message, "another node is made in its place");
+                provider.delete(&node_ref(node)).await?;
+                return Ok(self.store.delete_node(node.id).await?);
+            }
+            found => found?,
+        };
         let mut node = node.clone();
         node.made = true;
         node.address = Some(found.address);

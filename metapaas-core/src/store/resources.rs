@@ -4,6 +4,7 @@ pub(super) mod rows;
 pub(super) mod statements;
 
 use chrono::{DateTime, SubsecRound, Utc};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -16,9 +17,10 @@ use super::statement::Statement;
 use super::value::{Arg, Required, raw_json};
 use super::{codec, resources::statements::TypeStatements};
 use crate::authz::{Allowed, Projects};
-use crate::descriptor::Spec;
+use crate::descriptor::{Action, Spec};
 use crate::error::{Error, ErrorCode};
 use crate::registry::RegisteredType;
+use crate::status::{Condition, Ready};
 use crate::resource::{Change, Datum, Meta, NewResource, Resource};
 
 /// A page of a list.
@@ -144,10 +146,7 @@ impl Store {
             version: new.version,
             labels: raw_json(&new.labels),
             status: "PENDING".into(),
-            conditions: raw_json(&json!([{
-                "type": "Ready", "status": "False", "reason": "Pending",
-                "message": "waiting for a worker", "since": crate::resource::rfc3339(now),
-            }])),
+            conditions: waiting(now),
             nodes: ty.is_instance().then(|| raw_json(&json!([]))),
             generation: 1,
             observed_generation: 0,
@@ -164,7 +163,13 @@ impl Store {
             args.push(codec::encode(&self.keys, ty, field, id, value));
         }
         let rows = self.statements(registered).create.run(&self.database, "create", args).await;
-        let rows = rows.map_err(|error| self.explain_conflict(registered, error, &key))?;
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => {
+                let error = self.explain_conflict(registered, error, &key);
+                return Err(self.name_holder(allowed, registered, &resource, &key, error).await);
+            }
+        };
         let Some(row) = rows.first() else {
             return Err(parent.map_or_else(|| Error::internal("a create answered no row"), deleting));
         };
@@ -220,10 +225,13 @@ impl Store {
         if let Some(version) = change.version {
             updated.meta.version = version;
         }
-        if changes_spec && matches!(updated.meta.status.as_str(), "ACTIVE" | "ERROR") {
-            updated.meta.status = "UPDATING".into();
-        }
         updated.meta.updated_at = now();
+        if changes_spec {
+            if matches!(updated.meta.status.as_str(), "ACTIVE" | "ERROR") {
+                updated.meta.status = "UPDATING".into();
+            }
+            updated.meta.conditions = waiting(updated.meta.updated_at);
+        }
         let mut args = self.arguments(allowed, &updated, &key, "updated", Some(&detail));
         args[slots::GENERATION_STEP] = Arg::from(i64::from(changes_spec));
         let mut changed = change.fields.into_iter().peekable();
@@ -335,6 +343,38 @@ impl Store {
         args
     }
 
+    /// Adds the id of the row that has the name, where the caller may see it.
+    async fn name_holder(
+        &self,
+        allowed: &Allowed,
+        registered: &RegisteredType,
+        wanted: &Resource,
+        key: &str,
+        error: Error,
+    ) -> Error {
+        let is_key = |problem: &crate::error::Problem| {
+            registered.ty.key_name().is_some_and(|name| problem.pointer == format!("/{name}"))
+        };
+        if error.code != ErrorCode::NameTaken || !error.problems.iter().any(is_key) {
+            return error;
+        }
+        let mut keys = vec![key.to_owned()];
+        if wanted.meta.parent_id != wanted.meta.id {
+            keys.insert(0, wanted.meta.parent_id.to_string());
+        }
+        if wanted.meta.parent_id != wanted.meta.instance_id {
+            keys.insert(0, wanted.meta.instance_id.to_string());
+        }
+        let locator = Locator { keys, project: Some(wanted.meta.project_id) };
+        match self.locate(&allowed.also(Action::Read), registered, &locator).await {
+            Ok(holder) if holder.is_deleting() => error
+                .with("id", holder.meta.id.to_string())
+                .with("hint", "it is being deleted; its name is free when it is gone"),
+            Ok(holder) => error.with("id", holder.meta.id.to_string()),
+            Err(_) => error,
+        }
+    }
+
     /// Which unique value is taken, in the client's words.
     fn explain_conflict(&self, registered: &RegisteredType, error: StoreError, key: &str) -> Error {
         let ty = registered.ty;
@@ -378,6 +418,11 @@ fn key_of(resource: &Resource, fields: &[Value]) -> String {
         }
         (None, None) => resource.meta.id.to_string(),
     }
+}
+
+/// The conditions of a row whose change nobody has looked at yet.
+fn waiting(now: DateTime<Utc>) -> Box<RawValue> {
+    raw_json(&[Condition::ready(Ready::no("Pending", "waiting for a worker"), &[], now)])
 }
 
 /// A canonical value as the store would read it back.

@@ -67,7 +67,7 @@ impl Place {
         match claimed {
             Ok(Some(holder)) if holder != Path::new(&self.name()) => {
                 let message = format!("the address {address} is taken by node {}", holder.display());
-                Err(ProviderError::Terminal(message))
+                Err(ProviderError::Taken(message))
             }
             Ok(_) => Ok(()),
             Err(source) => {

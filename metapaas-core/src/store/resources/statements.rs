@@ -38,7 +38,7 @@ pub(in crate::store) mod slots {
 }
 
 /// Values of list statements.
-pub(super) mod list_slots {
+pub(in crate::store) mod list_slots {
     pub(crate) const PARENT: usize = 0;
     pub(crate) const AFTER: usize = 1;
     pub(crate) const LIMIT: usize = 2;
@@ -135,7 +135,7 @@ fn select(ty: &TypeDescriptor) -> SelectStatement {
 }
 
 /// One page in the order of ids, which is the order of creation.
-pub(super) fn list(ty: &TypeDescriptor, projects: &Projects, later: bool, one_project: bool) -> SelectStatement {
+pub(in crate::store) fn list(ty: &TypeDescriptor, projects: &Projects, later: bool, one_project: bool) -> SelectStatement {
     let mut select = select(ty);
     if !ty.is_instance() {
         select.and_where(Expr::col(Alias::new("parent_id")).eq(slot(list_slots::PARENT)));
@@ -324,6 +324,7 @@ fn update(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
         .value(Alias::new("description"), slot(slots::DESCRIPTION))
         .value(Alias::new("labels"), slot(slots::LABELS))
         .value(Alias::new("status"), slot(slots::STATUS))
+        .value(Alias::new("conditions"), slot(slots::CONDITIONS))
         .value(Alias::new("revision"), builder.revision())
         .value(Alias::new("updated_at"), slot(slots::NOW))
         .value(

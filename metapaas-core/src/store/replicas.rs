@@ -1,0 +1,114 @@
+//! Control planes that share the database, small questions to it, and settings of the installation.
+
+use chrono::{DateTime, Utc};
+use sea_query::{Alias, Expr, ExprTrait, OnConflict, Order, Query};
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::resources::statements::{list, list_slots};
+use super::statement::{Statement, slot};
+use super::value::{Arg, Required};
+use super::{Store, now};
+use crate::authz::{Allowed, Projects};
+use crate::error::Error;
+use crate::registry::RegisteredType;
+
+/// Rows beyond this are not counted: a count must not cost more than a page.
+pub const COUNT_MAX: i64 = 10_000;
+
+impl Store {
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let statement = Statement::new(self.database.dialect(), &Query::select().expr(Expr::cust("1")).to_owned());
+        self.database.fetch("ask the database", &statement, &[]).await?;
+        Ok(())
+    }
+
+    /// How many rows of an instance type the caller may see, up to [`COUNT_MAX`].
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn count(&self, allowed: &Allowed, root: &RegisteredType) -> Result<i64, Error> {
+        let mut args = vec![Arg::Uuid(None), Arg::Uuid(None), Arg::from(COUNT_MAX)];
+        if let Projects::Some(projects) = allowed.sees() {
+            if projects.is_empty() {
+                return Ok(0);
+            }
+            args.extend(projects.iter().map(|project| Arg::from(*project)));
+        }
+        let mut rows = list(root.ty, allowed.sees(), false, false);
+        rows.clear_selects().expr(Expr::cust("1")).clear_order_by().limit(list_slots::LIMIT as u64);
+        let count = Query::select()
+            .expr(Expr::cust("count(*)"))
+            .from_subquery(rows, Alias::new("visible"))
+            .to_owned();
+        let rows = self.database.fetch("count", &Statement::new(self.database.dialect(), &count), &args).await?;
+        Ok(rows.first().map(|row| row.int(0).required("count")).transpose()?.unwrap_or_default())
+    }
+
+    /// Says that the control plane `id` is alive at `url`, forgets those that are not, and answers the URLs of all
+    /// that reported since `since`.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn replica_heartbeat(
+        &self,
+        id: Uuid,
+        url: &str,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<String>, StoreError> {
+        let dialect = self.database.dialect();
+        let table = || Alias::new("metapaas_replicas");
+        let mut insert = Query::insert();
+        insert
+            .into_table(table())
+            .columns(["id", "url", "started_at", "seen_at"].map(Alias::new))
+            .on_conflict(
+                OnConflict::column(Alias::new("id"))
+                    .update_columns([Alias::new("url"), Alias::new("seen_at")])
+                    .to_owned(),
+            );
+        // It fails only when columns and values differ in number.
+        let _ = insert.values([slot(0), slot(1), slot(2), slot(2)]);
+        let forget = Query::delete()
+            .from_table(table())
+            .and_where(Expr::col(Alias::new("seen_at")).lt(slot(3)))
+            .to_owned();
+        let select = Query::select()
+            .column(Alias::new("url"))
+            .from(table())
+            .order_by(Alias::new("started_at"), Order::Asc)
+            .limit(4)
+            .to_owned();
+        let args = vec![
+            Arg::from(id),
+            Arg::from(url),
+            Arg::from(now()),
+            Arg::from(since),
+            Arg::from(100),
+        ];
+        self.run_write("report a control plane", &Statement::new(dialect, &insert), args.clone()).await?;
+        self.run_write("forget control planes", &Statement::new(dialect, &forget), args.clone()).await?;
+        let rows = self
+            .database
+            .fetch("list control planes", &Statement::new(dialect, &select), &args)
+            .await?;
+        rows.iter().map(|row| row.text(0).required("url")).collect()
+    }
+
+    /// Takes a control plane that stops off the list.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn replica_gone(&self, id: Uuid) -> Result<(), StoreError> {
+        let delete = Query::delete()
+            .from_table(Alias::new("metapaas_replicas"))
+            .and_where(Expr::col(Alias::new("id")).eq(slot(0)))
+            .to_owned();
+        let statement = Statement::new(self.database.dialect(), &delete);
+        self.run_write("forget a control plane", &statement, vec![Arg::from(id)]).await.map(|_| ())
+    }
+}
