@@ -7,8 +7,8 @@ use std::path::PathBuf;
 pub(crate) enum BenchError {
     #[error("start {}", program.display())]
     Spawn { program: PathBuf, source: std::io::Error },
-    #[error("{} ended or stayed silent for {seconds} s instead of saying where it listens", program.display())]
-    Silent { program: PathBuf, seconds: u64 },
+    #[error("{} did not say where it listens; its log:\n{log}", program.display())]
+    Silent { program: PathBuf, log: String },
     #[error("end {}", program.display())]
     End { program: PathBuf, source: std::io::Error },
     #[error("{action} {}", path.display())]

@@ -23,15 +23,24 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it and waits until `/readyz` answers 200.
-    pub(crate) async fn start(program: &Path, arguments: &[String]) -> Result<Self, BenchError> {
+    /// Starts it, its errors going to the file `log`, and waits until `/readyz` answers 200.
+    pub(crate) async fn start(program: &Path, arguments: &[String], log: &Path) -> Result<Self, BenchError> {
         let start = Instant::now();
-        let silent = || BenchError::Silent { program: program.to_owned(), seconds: PATIENCE.as_secs() };
+        let silent = || BenchError::Silent {
+            program: program.to_owned(),
+            log: std::fs::read_to_string(log).unwrap_or_default(),
+        };
+        let errors = std::fs::File::create(log).map_err(|source| BenchError::File {
+            action: "make",
+            path: log.to_owned(),
+            source,
+        })?;
         let mut child = Command::new(program)
             .args(arguments)
             .args(["--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(errors)
             .kill_on_drop(true)
             .spawn()
             .map_err(|source| BenchError::Spawn { program: program.to_owned(), source })?;

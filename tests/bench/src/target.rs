@@ -57,6 +57,7 @@ impl Target {
             BenchError::File { action: "make a directory in", path: std::env::temp_dir(), source }
         })?;
         let data = directory.path().join("data");
+        let log = directory.path().join("log");
         let commands: &[&str] = match start.kind {
             Kind::Metapaas => &["up", "serve"],
             Kind::Baseline => &["serve"],
@@ -65,10 +66,15 @@ impl Target {
         let mut process = None;
         for command in commands {
             let arguments = arguments(start, command, &data);
-            Process::start(start.program, &arguments).await?.end().await?;
+            let begin = || Process::start(start.program, &arguments, &log);
+            if let Some(previous) = process.take() {
+                Process::end(previous).await?;
+            }
+            // The first start makes the data that the others find.
+            begin().await?.end().await?;
             let mut times = Vec::new();
             for _ in 0..STARTS {
-                let started = Process::start(start.program, &arguments).await?;
+                let started = begin().await?;
                 times.push(started.took());
                 started.end().await?;
             }
@@ -76,13 +82,11 @@ impl Target {
             let took = times[times.len() / 2];
             let command = start.kind.command(command);
             report.starts.push(WarmStart { command: command.clone(), store: start.store, took });
-            let resting = Process::start(start.program, &arguments).await?;
+            let resting = begin().await?;
             tokio::time::sleep(REST).await;
             let bytes = resting.resident_bytes()?;
             report.memory.push(Memory { command, store: start.store, when: "idle", bytes });
-            if let Some(previous) = process.replace(resting) {
-                previous.end().await?;
-            }
+            process = Some(resting);
         }
         let Some(process) = process else { return Err(BenchError::NoAnswer) };
         let credentials = match start.kind {
