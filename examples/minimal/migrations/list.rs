@@ -1,0 +1,12 @@
+// Written by `metapaas migrate make`. Append only: a released migration never changes.
+::metapaas_core::migration::Migrations {
+    list: &[
+        ::metapaas_core::migration::Migration {
+            id: "92f74dd9-a425-4548-a330-0bcc6e30287b",
+            name: "0001_init",
+            postgres: include_str!("0001_init.postgres.sql"),
+            sqlite: include_str!("0001_init.sqlite.sql"),
+        },
+    ],
+    snapshot: include_str!("schema.json"),
+}
