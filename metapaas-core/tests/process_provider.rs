@@ -366,7 +366,7 @@ async fn one_address() {
     let provider = provider(&root.path());
     provider.ensure(&request(root.nodes[0])).await.unwrap();
     let refused = provider.ensure(&request(root.nodes[1])).await;
-    assert!(matches!(refused, Err(ProviderError::Terminal(_))), "{refused:?}");
+    assert!(matches!(refused, Err(ProviderError::Taken(_))), "{refused:?}");
     assert_eq!(provider.observe(&node(root.nodes[1])).await.unwrap(), NodeState::Gone);
     provider.delete(&node(root.nodes[0])).await.unwrap();
     provider.ensure(&request(root.nodes[1])).await.unwrap();
