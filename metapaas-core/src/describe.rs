@@ -172,7 +172,8 @@ pub(crate) fn bounds(kind: &FieldKind, range: Option<(f64, f64)>) -> (Option<Val
     match kind {
         FieldKind::Integer { min, max } => {
             #[expect(clippy::cast_possible_truncation, reason = "a cast of a float to an integer saturates")]
-            let (low, high) = range.map_or((i64::MIN, i64::MAX), |(low, high)| (low.ceil() as i64, high.floor() as i64));
+            let (low, high) =
+                range.map_or((i64::MIN, i64::MAX), |(low, high)| (low.ceil() as i64, high.floor() as i64));
             let (least, greatest) = (low.max(*min), high.min(*max));
             // The ends of 64 bits are no rule of the type.
             ((least > i64::MIN).then(|| least.into()), (greatest < i64::MAX).then(|| greatest.into()))
@@ -209,9 +210,13 @@ mod tests {
 
     #[test]
     fn names_become_parameters() {
-        for (name, expected) in
-            [("Page", "page"), ("AccessKey", "access_key"), ("S3Bucket", "s3_bucket"), ("ACLRule", "acl_rule"), ("A", "a")]
-        {
+        for (name, expected) in [
+            ("Page", "page"),
+            ("AccessKey", "access_key"),
+            ("S3Bucket", "s3_bucket"),
+            ("ACLRule", "acl_rule"),
+            ("A", "a"),
+        ] {
             assert_eq!(snake_case(name), expected);
         }
     }

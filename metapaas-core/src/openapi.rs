@@ -81,7 +81,8 @@ impl Parts {
         let user = "An access token of `POST /v1/iam/token`, or the token of a service account.";
         self.components.add_security_scheme(BEARER, bearer("opaque", user));
         if self.paths.paths.contains_key(metapaas_protocol::DOCUMENT_PATH) {
-            self.components.add_security_scheme(NODE_TOKEN, bearer("opaque", "The token of one node, for its agent."));
+            self.components
+                .add_security_scheme(NODE_TOKEN, bearer("opaque", "The token of one node, for its agent."));
         }
         let info = InfoBuilder::new().title(title).version(version);
         let description = (!description.is_empty()).then_some(description);

@@ -40,9 +40,10 @@ fn request(registered: &RegisteredType, place: Place) -> ObjectBuilder {
     }
     let takes_project = ty.is_instance() && ty.scope == Scope::Project;
     object = match place {
-        Place::Create if takes_project => {
-            object.property("project_id", id("The project it goes to. A caller with a role in one project only need not say."))
-        }
+        Place::Create if takes_project => object.property(
+            "project_id",
+            id("The project it goes to. A caller with a role in one project only need not say."),
+        ),
         Place::Create => object.property("project_id", schema("Ignored")),
         _ => object.property("project_id", id("Cannot change after create; may be repeated.")),
     };
@@ -61,7 +62,8 @@ fn request(registered: &RegisteredType, place: Place) -> ObjectBuilder {
         };
     }
     let labels = if place == Place::Merge { labels_patch() } else { labels() };
-    object = object.property("labels", labels.schema_type(nullable(Type::Object)).description(Some("Labels by name.")));
+    object = object
+        .property("labels", labels.schema_type(nullable(Type::Object)).description(Some("Labels by name.")));
     let ignored = IGNORED.iter().filter(|member| **member != "project_id");
     ignored.fold(object, |object, member| object.property(*member, schema("Ignored")))
 }

@@ -5,9 +5,7 @@ use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, Param
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType};
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{
-    Content, Ref, RefOr, Required, Response, ResponseBuilder, Schema, SchemaFormat, Type,
-};
+use utoipa::openapi::{Content, Ref, RefOr, Required, Response, ResponseBuilder, Schema, SchemaFormat, Type};
 
 /// Security scheme of users and service accounts.
 pub(super) const BEARER: &str = "bearer";
@@ -176,7 +174,8 @@ impl OperationExt for OperationBuilder {
 
     fn errors(self, statuses: &[u16]) -> Self {
         let of_status = |operation: Self, status: &u16| {
-            operation.response(status.to_string(), Ref::from_response_name(super::shared::error_name(*status)))
+            operation
+                .response(status.to_string(), Ref::from_response_name(super::shared::error_name(*status)))
         };
         statuses.iter().fold(self, of_status).response("default", Ref::from_response_name("Error"))
     }

@@ -8,6 +8,7 @@ use utoipa::openapi::{RefOr, Schema, SchemaFormat, Type};
 
 use super::build::{nullable, required_permission};
 use super::shared::NAME_PATTERN;
+use super::types::with_article;
 use crate::describe::{bounds, constant_default, lengths};
 use crate::descriptor::{FieldDescriptor, FieldKind, TypeDescriptor};
 
@@ -45,6 +46,7 @@ pub(super) fn field(ty: &TypeDescriptor, field: &FieldDescriptor, place: Place) 
 }
 
 /// A schema on its way: utoipa has arrays apart from all else.
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, once per field")]
 enum Shape {
     Array(ArrayBuilder),
     Other(ObjectBuilder),
@@ -87,7 +89,9 @@ impl Shape {
             FieldKind::Uuid | FieldKind::Ref(_) => text("uuid"),
             FieldKind::Timestamp => text("date-time"),
             // The format `duration` of JSON Schema is that of ISO 8601, which this is not.
-            FieldKind::Duration => typed(Type::String).pattern(Some("^\\s*([0-9]+\\s*[A-Za-z\u{b5}]+\\s*)+$")),
+            FieldKind::Duration => {
+                typed(Type::String).pattern(Some("^\\s*([0-9]+\\s*[A-Za-z\u{b5}]+\\s*)+$"))
+            }
             FieldKind::Enum(variants) => {
                 let names = variants.iter().map(|variant| Value::from(variant.name));
                 let names: Vec<Value> = names.chain(may_be_null.then_some(Value::Null)).collect();
@@ -100,7 +104,11 @@ impl Shape {
             FieldKind::Secret(inner) => return Self::of(inner, is_patch, may_be_null),
             FieldKind::List(item) => {
                 let array = ArrayBuilder::new().items(RefOr::T(Self::of(item, false, false).plain()));
-                return Self::Array(if may_be_null { array.schema_type(nullable(Type::Array)) } else { array });
+                return Self::Array(if may_be_null {
+                    array.schema_type(nullable(Type::Array))
+                } else {
+                    array
+                });
             }
         })
     }
@@ -144,8 +152,13 @@ impl Shape {
             Self::Array(array) => {
                 // utoipa's arrays lack these keywords; one entry at most, so that the order is stable.
                 let keyword = if notes.read_only { "readOnly" } else { "writeOnly" };
-                let marked = (notes.read_only || notes.write_only).then(|| Extensions::from_iter([(keyword, true)]));
-                array.description(notes.description).default(notes.default).extensions(permission.or(marked)).into()
+                let marked =
+                    (notes.read_only || notes.write_only).then(|| Extensions::from_iter([(keyword, true)]));
+                array
+                    .description(notes.description)
+                    .default(notes.default)
+                    .extensions(permission.or(marked))
+                    .into()
             }
         }
     }
@@ -164,10 +177,12 @@ fn description(field: &FieldDescriptor, kind: &FieldKind, place: Place) -> Optio
     match kind {
         FieldKind::Text(format) if !format.name.is_empty() => paragraphs.push(sentence(format.expects)),
         FieldKind::Duration => paragraphs.push("A duration of whole milliseconds such as `1h 30m`.".into()),
-        FieldKind::Ref(target) => paragraphs.push(format!("The id of a {}.", target().name)),
-        FieldKind::Enum(variants) if variants.iter().any(|variant| !variant.doc.is_empty()) => {
-            let lines: Vec<String> =
-                variants.iter().map(|variant| format!("- `{}`: {}", variant.name, variant.doc)).collect();
+        FieldKind::Ref(target) => paragraphs.push(format!("The id of {}.", with_article(target()))),
+        FieldKind::Enum(variants) => {
+            let documented = variants.iter().filter(|variant| !variant.doc.is_empty());
+            let lines: Vec<String> = documented
+                .map(|variant| format!("- `{}`: {}", variant.name, variant.doc.replace('\n', " ")))
+                .collect();
             paragraphs.push(lines.join("\n"));
         }
         _ => {}
@@ -183,7 +198,8 @@ fn description(field: &FieldDescriptor, kind: &FieldKind, place: Place) -> Optio
         paragraphs.push(format!("Only the role {} may set it.", role.as_str()));
     }
     if field.is_secret() && field.default.is_some() {
-        paragraphs.push("Generated when not given; the create answer shows a generated one, this once.".into());
+        paragraphs
+            .push("Generated when not given; the create answer shows a generated one, this once.".into());
     }
     paragraphs.retain(|paragraph| !paragraph.is_empty());
     (!paragraphs.is_empty()).then(|| paragraphs.join("\n\n"))
@@ -197,7 +213,10 @@ fn sentence(expects: &str) -> String {
 
 /// Whether a pattern of the crate `regex` means the same to the regular expressions of ECMA-262.
 fn is_common_regex(pattern: &str) -> bool {
-    let foreign = ["\\A", "\\z", "\\Z", "\\x{", "\\u{", "\\U", "\\p", "\\P", "\\a", "[[", "[:", "&&", "--", "~~", "[^]", "[]"];
+    let foreign = [
+        "\\A", "\\z", "\\Z", "\\x{", "\\u{", "\\U", "\\p", "\\P", "\\a", "[[", "[:", "&&", "--", "~~", "[^]",
+        "[]",
+    ];
     let groups = pattern.match_indices("(?").all(|(at, _)| pattern[at..].starts_with("(?:"));
     groups && !foreign.iter().any(|part| pattern.contains(part))
 }

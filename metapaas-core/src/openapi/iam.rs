@@ -17,7 +17,7 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 pub(super) fn add(parts: &mut Parts) {
     parts.tag(TAG, "Who is who, and who may do what.");
     for (name, schema) in schemas::all() {
-        parts.components.schemas.insert(name.into(), schema.into());
+        parts.components.schemas.insert(name, schema.into());
     }
     let mut put = |path: &str, item: PathItem| parts.paths.paths.insert(path.into(), item);
     sessions(&mut put);
@@ -45,7 +45,10 @@ pub(super) fn add(parts: &mut Parts) {
     put("/v1/iam/service-accounts/{service_account}", accounts.row(&[account()], true));
 
     let tokens = Kind::new(&TOKENS, "Token", "a token of a service account").in_projects();
-    put("/v1/iam/service-accounts/{service_account}/tokens", tokens.collection(&[account()], Some("IamTokenCreated")));
+    put(
+        "/v1/iam/service-accounts/{service_account}/tokens",
+        tokens.collection(&[account()], Some("IamTokenCreated")),
+    );
     let token = path("token", id(""), "The token's `id`.");
     let delete = with(&[account(), token]).operation(HttpMethod::Delete, tokens.delete()).build();
     put("/v1/iam/service-accounts/{service_account}/tokens/{token}", delete);
@@ -124,7 +127,8 @@ impl Kind {
         let found = || answer("The resource.", Some(&self.schema), &[]);
         let read = self.begin("read", Action::Read, &format!("Read {}", self.one)).response("200", found());
         let read = self.in_project(read).errors(&[400, 403, 404, 409]);
-        let mut item = with(own).operation(HttpMethod::Get, read).operation(HttpMethod::Delete, self.delete());
+        let mut item =
+            with(own).operation(HttpMethod::Get, read).operation(HttpMethod::Delete, self.delete());
         if has_update {
             let update = self
                 .begin("update", Action::Update, &format!("Change {}", self.one))

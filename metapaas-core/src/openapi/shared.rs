@@ -7,7 +7,8 @@ use utoipa::openapi::schema::ObjectBuilder;
 use utoipa::openapi::{Components, Header, RefOr, Schema, Type};
 
 use super::build::{
-    ObjectExt, any, answer_of, array, formatted, header, id, integer, nullable, open, query, schema, string, time,
+    ObjectExt, answer_of, any, array, formatted, header, id, integer, nullable, open, query, schema, string,
+    time,
 };
 use crate::error::ErrorCode;
 use crate::status::Status;
@@ -15,7 +16,8 @@ use crate::status::Status;
 /// The form of names (RFC 1123 labels that start with a letter).
 pub(super) const NAME_PATTERN: &str = "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$";
 /// The form of the names of labels: an optional DNS prefix and a slash, then a word.
-const LABEL_NAME_PATTERN: &str = "^([a-z0-9-]+(\\.[a-z0-9-]+)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$";
+const LABEL_NAME_PATTERN: &str =
+    "^([a-z0-9-]+(\\.[a-z0-9-]+)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$";
 const LABEL_VALUE_PATTERN: &str = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$";
 const LABELS_MAX: usize = 64;
 
@@ -64,19 +66,30 @@ fn parameters() -> [(&'static str, Parameter); 5] {
     let limit = integer("").minimum(Some(1)).maximum(Some(1000)).default(Some(json!(50)));
     [
         ("Limit", query("limit", limit, "Most items in the answer.")),
-        ("PageToken", query("page_token", string(""), "The `next_page_token` of the page before, unchanged.")),
+        (
+            "PageToken",
+            query("page_token", string(""), "The `next_page_token` of the page before, unchanged."),
+        ),
         ("ProjectId", query("project_id", id(""), "Looks only in this project.")),
         (
             "IfMatch",
             example(
-                header("If-Match", string(""), "Only if the resource still has one of these entity tags. `*` fits any."),
+                header(
+                    "If-Match",
+                    string(""),
+                    "Only if the resource still has one of these entity tags. `*` fits any.",
+                ),
                 "\"18421\"",
             ),
         ),
         (
             "IfNoneMatch",
             example(
-                header("If-None-Match", string(""), "Answers 304 if the resource still has one of these entity tags."),
+                header(
+                    "If-None-Match",
+                    string(""),
+                    "Answers 304 if the resource still has one of these entity tags.",
+                ),
                 "\"18421\"",
             ),
         ),
@@ -90,7 +103,8 @@ fn example(parameter: Parameter, example: &str) -> Parameter {
 fn headers() -> [(&'static str, Header); 5] {
     let text = |doc: &str| HeaderBuilder::new().schema(Some(string(""))).description(Some(doc)).build();
     let seconds = integer("").minimum(Some(0));
-    let retry = HeaderBuilder::new().schema(Some(seconds)).description(Some("Seconds to wait before trying again."));
+    let retry =
+        HeaderBuilder::new().schema(Some(seconds)).description(Some("Seconds to wait before trying again."));
     [
         ("RequestId", text("Finds the request in logs, events and audit. A request may choose it.")),
         ("ETag", text("The resource's revision, for `If-Match` and `If-None-Match`.")),
@@ -107,7 +121,11 @@ fn schemas() -> [(&'static str, Schema); 7] {
         .must("title", string("The kind of error, for people."))
         .must("status", integer("The HTTP status."))
         .must("detail", string("What happened and what to do."))
-        .must("code", string("The kind of error, for programs.").enum_values(Some(ErrorCode::ALL.map(ErrorCode::as_str))))
+        .must(
+            "code",
+            string("The kind of error, for programs.")
+                .enum_values(Some(ErrorCode::ALL.map(ErrorCode::as_str))),
+        )
         .property("request_id", string("Finds the request in the log."))
         .must("errors", array(schema("FieldProblem"), "Everything that is wrong with the request."));
     let field_problem = open("One thing that is wrong with a request.")
@@ -134,7 +152,12 @@ fn schemas() -> [(&'static str, Schema); 7] {
         ("Node", node.into()),
         ("Status", status().description(Some("Where the resource stands.")).into()),
         ("Labels", labels().description(Some("Labels by name.")).into()),
-        ("Ignored", any("A member of answers. Requests may repeat it, and it changes nothing.").read_only(true).into()),
+        (
+            "Ignored",
+            any("A member of answers. Requests may repeat it, and it changes nothing.")
+                .read_only(true)
+                .into(),
+        ),
     ]
 }
 

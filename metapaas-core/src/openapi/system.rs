@@ -7,8 +7,8 @@ use utoipa::openapi::{PathItem, RefOr, Type};
 
 use super::Parts;
 use super::build::{
-    JSON, NODE_TOKEN, ObjectExt, OperationExt, answer, answer_of, any, array, body, boolean, formatted, id, integer,
-    nullable, open, operation, page_of, path, query, schema, string,
+    JSON, NODE_TOKEN, ObjectExt, OperationExt, answer, answer_of, any, array, body, boolean, formatted, id,
+    integer, nullable, open, operation, page_of, path, query, schema, string,
 };
 
 /// What the control plane hosts.
@@ -75,9 +75,13 @@ pub(super) fn catalogue(parts: &mut Parts) {
         ("/v1/types/{slug}", read("types_read", "types", "Read a hosted type", "HostedType").for_users()),
         (
             "/v1/types/{slug}/versions",
-            read("types_versions", "types", "List the versions that instances may choose", "TypeVersionList").for_users(),
+            read("types_versions", "types", "List the versions that instances may choose", "TypeVersionList")
+                .for_users(),
         ),
-        ("/v1/types/{slug}/openapi.json", document("types_openapi", "types", "Read the OpenAPI document of a type")),
+        (
+            "/v1/types/{slug}/openapi.json",
+            document("types_openapi", "types", "Read the OpenAPI document of a type"),
+        ),
     ] {
         let slug = path("slug", string(""), "The type's slug.");
         put(parts, place, PathItem::new(HttpMethod::Get, operation.parameter(slug).errors(&[404])));
@@ -86,7 +90,18 @@ pub(super) fn catalogue(parts: &mut Parts) {
 
 /// The words of [`crate::describe`] for kinds of fields.
 pub(super) const KINDS: [&str; 13] = [
-    "boolean", "integer", "number", "string", "uuid", "timestamp", "duration", "enum", "list", "map", "json", "secret",
+    "boolean",
+    "integer",
+    "number",
+    "string",
+    "uuid",
+    "timestamp",
+    "duration",
+    "enum",
+    "list",
+    "map",
+    "json",
+    "secret",
     "ref",
 ];
 
@@ -113,7 +128,10 @@ pub(super) fn agents(parts: &mut Parts) {
         .must("message", string("For people."));
     let report = open("What a node is.")
         .must("protocol", integer("Version of the protocol."))
-        .must("applied_generation", integer("Greatest generation whose document is applied, 0 before the first."))
+        .must(
+            "applied_generation",
+            integer("Greatest generation whose document is applied, 0 before the first."),
+        )
         .must("applied_digest", string("Digest of the applied document, empty before the first."))
         .must("health", string("").enum_values(Some(["starting", "healthy", "unhealthy"])))
         .must("message", string("Why it is not healthy; empty when it is."))
@@ -130,7 +148,11 @@ pub(super) fn agents(parts: &mut Parts) {
         .parameter(query("wait", wait, "Seconds to wait for another one."))
         .response("200", answer("A document of another digest.", Some("NodeDocument"), &[]))
         .response("304", answer("The wait is over.", None, &[]));
-    put(parts, metapaas_protocol::DOCUMENT_PATH, PathItem::new(HttpMethod::Get, for_nodes(get).errors(&[400])));
+    put(
+        parts,
+        metapaas_protocol::DOCUMENT_PATH,
+        PathItem::new(HttpMethod::Get, for_nodes(get).errors(&[400])),
+    );
     let report = operation("nodes_report", "agents", "Report what the node is")
         .parameter(path("id", id(""), "The node."))
         .request_body(Some(body("NodeReport", &[JSON])))
@@ -142,7 +164,10 @@ pub(super) fn agents(parts: &mut Parts) {
 /// Probes, metrics, and this document.
 pub(super) fn probes(parts: &mut Parts) {
     parts.tag("system", "For those who run the control plane. No credentials are needed.");
-    parts.components.schemas.insert("Probe".into(), open("").must("status", string("`ok`, or what is wrong.")).into());
+    parts
+        .components
+        .schemas
+        .insert("Probe".into(), open("").must("status", string("`ok`, or what is wrong.")).into());
     let live = read("healthz", "system", "Tell whether the process works", "Probe");
     put(parts, "/healthz", PathItem::new(HttpMethod::Get, live));
     let ready = read("readyz", "system", "Tell whether it can take requests", "Probe")

@@ -1,11 +1,11 @@
 //! Paths of a hosted type: its collection, its rows, its actions.
 
-use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, PathItemBuilder};
 use utoipa::openapi::PathItem;
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, PathItemBuilder};
 
 use super::Parts;
 use super::build::{JSON, OperationExt, answer, body, operation, path, shared_parameter, string};
-use crate::describe::{collection_path, parameter};
+use crate::describe::{collection_path, parameter, snake_case};
 use crate::descriptor::{Action, Scope, TypeDescriptor};
 use crate::registry::{RegisteredType, Registry};
 use crate::resource::type_name;
@@ -28,16 +28,17 @@ impl Names {
         let mut letters = ty.slug.chars();
         let slug = letters.next().map(|first| format!("{}{}", first.to_uppercase(), letters.as_str()));
         let slug = slug.unwrap_or_default().replace('-', "");
-        let is_free = |suffix: &&str| {
-            ty.name.strip_suffix(*suffix).is_none_or(|short| {
-                !registry.types().iter().any(|other| other.ty.slug == ty.slug && other.ty.name == short)
-            })
+        let exists = |name: &str| {
+            registry.types().iter().any(|other| other.ty.slug == ty.slug && other.ty.name == name)
         };
-        let mut answer = match ty.name.strip_prefix(&slug) {
-            Some(rest) if !rest.is_empty() => ty.name.to_owned(),
-            _ => format!("{slug}{}", ty.name),
-        };
-        if !["Create", "Patch", "Replace", "List"].iter().all(|suffix| is_free(suffix)) {
+        let has_prefix = ty.name.strip_prefix(&slug).is_some_and(|rest| !rest.is_empty());
+        let mut answer = if has_prefix { ty.name.to_owned() } else { format!("{slug}{}", ty.name) };
+        // `PageList` beside `Page`, or `DemoPage` beside `Page`.
+        let is_taken = ["Create", "Patch", "Replace", "List"]
+            .iter()
+            .any(|suffix| ty.name.strip_suffix(suffix).is_some_and(exists))
+            || (!has_prefix && exists(&answer));
+        if is_taken {
             answer.push_str("Type");
         }
         Self {
@@ -69,8 +70,8 @@ fn keys(ty: Option<&TypeDescriptor>) -> Vec<Parameter> {
     let Some(ty) = ty else { return Vec::new() };
     let mut keys = keys(ty.parent);
     let doc = match ty.key_name() {
-        Some(key) => format!("The {}'s `id` or `{key}`.", ty.name),
-        None => format!("The {}'s `id`.", ty.name),
+        Some(key) => format!("The `id` or `{key}` of {}.", with_article(ty)),
+        None => format!("The `id` of {}.", with_article(ty)),
     };
     keys.push(path(&parameter(ty), string(""), &doc));
     keys
@@ -89,20 +90,24 @@ impl Operations<'_> {
             .begin("list", Action::List, &format!("List {}", words(ty.plural)))
             .parameter_ref(shared_parameter("Limit"))
             .parameter_ref(shared_parameter("PageToken"));
-        let list = self.in_project(list).response("200", answer("A page.", Some(&self.names.list), &[])).errors(&[400]);
+        let list = self
+            .in_project(list)
+            .response("200", answer("A page.", Some(&self.names.list), &[]))
+            .errors(&[400]);
         let list = if ty.is_instance() { list } else { list.errors(&[403, 404, 409]) };
-        let create = self.begin("create", Action::Create, &format!("Create {}", self.one()));
+        let create = self.begin("create", Action::Create, &format!("Create {}", with_article(ty)));
         // An instance goes to the project that its body names.
         let create = if ty.is_instance() { create } else { self.in_project(create).errors(&[404]) };
-        let made = answer("It is accepted; `status` tells when it works.", Some(&self.names.answer), &[("Location", "Location"), ETAG]);
+        let made = answer(
+            "It is accepted; `status` tells when it works.",
+            Some(&self.names.answer),
+            &[("Location", "Location"), ETAG],
+        );
         let create = create
             .request_body(Some(body(&self.names.create, &[JSON])))
             .response("201", made)
             .errors(&[400, 403, 409, 413, 415]);
-        with_parameters(above)
-            .operation(HttpMethod::Get, list)
-            .operation(HttpMethod::Post, create)
-            .build()
+        with_parameters(above).operation(HttpMethod::Get, list).operation(HttpMethod::Post, create).build()
     }
 
     fn of_row(&self, own: Vec<Parameter>) -> PathItem {
@@ -136,7 +141,11 @@ impl Operations<'_> {
 
     fn action(&self, verb: &'static str, own: Vec<Parameter>) -> PathItem {
         let run = self
-            .change(&format!("action_{}", verb.replace('-', "_")), Action::Custom(verb), &format!("Run the action {verb} on"))
+            .change(
+                &format!("action_{}", verb.replace('-', "_")),
+                Action::Custom(verb),
+                &format!("Run the action {verb} on"),
+            )
             .response("202", answer("It is accepted.", None, &[]));
         with_parameters(own).operation(HttpMethod::Post, run).build()
     }
@@ -148,7 +157,7 @@ impl Operations<'_> {
     }
 
     fn row(&self, name: &str, action: Action, verb: &str) -> OperationBuilder {
-        let operation = self.begin(name, action, &format!("{verb} {}", self.one()));
+        let operation = self.begin(name, action, &format!("{verb} {}", with_article(self.ty)));
         self.in_project(operation).errors(&[400, 403, 404, 409])
     }
 
@@ -163,13 +172,13 @@ impl Operations<'_> {
             Scope::Platform => operation,
         }
     }
+}
 
-    /// The type's name as words with an article, e.g. "a demo instance".
-    fn one(&self) -> String {
-        let words = words(&crate::describe::snake_case(self.ty.name));
-        let article = if words.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
-        format!("{article} {words}")
-    }
+/// The type's name as words, e.g. "a demo instance".
+pub(super) fn with_article(ty: &TypeDescriptor) -> String {
+    let words = words(&snake_case(ty.name));
+    let article = if words.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+    format!("{article} {words}")
 }
 
 fn with_parameters(parameters: Vec<Parameter>) -> PathItemBuilder {

@@ -51,9 +51,13 @@ fn sessions() -> Schemas {
     let check_request = closed("A question about the caller.")
         .must("permission", string("E.g. `s3.instances.create`."))
         .property("project_id", optional(id("Where; anywhere when not given.")));
-    let check = open("The answer.").must("allowed", boolean("Whether.")).must("reason", string("Why, for people."));
+    let check =
+        open("The answer.").must("allowed", boolean("Whether.")).must("reason", string("Why, for people."));
     vec![
-        ("TokenRequest", OneOfBuilder::new().item(by_password).item(by_refresh).schema_type(Type::Object).into()),
+        (
+            "TokenRequest",
+            OneOfBuilder::new().item(by_password).item(by_refresh).schema_type(Type::Object).into(),
+        ),
         ("Tokens", tokens.into()),
         ("Membership", membership.into()),
         ("Whoami", whoami.into()),
@@ -74,7 +78,8 @@ fn users() -> Schemas {
             .must("created_at", time("When it was made."))
             .must("updated_at", time("When it last changed."))
     };
-    let created = shown(open("A new user.")).property("password", string("The generated password; shown this once."));
+    let created =
+        shown(open("A new user.")).property("password", string("The generated password; shown this once."));
     let create = closed("A new user.")
         .must("name", user_name("Unique in the installation."))
         .property("password", optional(secret("Generated and shown once when not given.")))
@@ -108,11 +113,10 @@ fn projects() -> Schemas {
     let patch = closed("Changes of a project.")
         .property("name", name("Cannot change; may be repeated."))
         .property("description", description());
-    let role_entry = open("What a binding gives.").must("name", role()).must("description", string("What it may do."));
-    let principal = open("Who has a role.")
-        .must("kind", principal_kind())
-        .must("id", id(""))
-        .must("name", string(""));
+    let role_entry =
+        open("What a binding gives.").must("name", role()).must("description", string("What it may do."));
+    let principal =
+        open("Who has a role.").must("kind", principal_kind()).must("id", id("")).must("name", string(""));
     let binding = open("A role of a user or service account in a project.")
         .must("id", id(""))
         .must("project_id", id("Where the role holds; everywhere when it is the platform project."))
@@ -178,7 +182,10 @@ fn accounts() -> Schemas {
         ("ServiceAccountPatch", ignoring(patch).into()),
         ("Token", shown(open("What a service account shows.")).into()),
         ("TokenList", page_of("IamToken").into()),
-        ("TokenCreated", shown(open("A new token.")).must("token", string("The token itself; shown this once.")).into()),
+        (
+            "TokenCreated",
+            shown(open("A new token.")).must("token", string("The token itself; shown this once.")).into(),
+        ),
         ("TokenCreate", ignoring(token_create).into()),
     ]
 }
