@@ -27,6 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("the driver keeps its contract", contract),
         trial("a healthy node serves what was asked for, by the same process", life),
+        trial("a stranger in the site's place is not taken for it", stranger),
     ]
 }
 
@@ -46,7 +47,7 @@ async fn contract() {
 }
 
 async fn life() {
-    let node = Node::start().await;
+    let node = Node::start(Uuid::new_v4()).await;
     let report =
         node.healthy(1, json!({ "greeting": "hello", "theme": "light", "pages": { "a": "1" } })).await;
     assert_eq!(report.errors, []);
@@ -62,6 +63,21 @@ async fn life() {
         report.errors.iter().map(|error| (error.item.as_str(), error.code.as_str())).collect();
     assert_eq!(refused, [("pages/health", "RESERVED_PATH")]);
     assert_eq!(node.service(), service, "a new content restarted the service");
+}
+
+async fn stranger() {
+    let id = Uuid::new_v4();
+    let listener = tokio::net::TcpListener::bind((address(id), 8080)).await.unwrap();
+    let other = axum::serve(listener, Router::new().fallback(async || "welcome"));
+    let other = tokio::spawn(async move { other.await });
+    let node = Node::start(id).await;
+    node.say(document(id, 1, json!({ "greeting": "hello", "theme": "light", "pages": {} })));
+    let report = node.reported(|report| report.message.contains("not served as asked")).await;
+    assert_ne!(report.health, Health::Healthy);
+
+    other.abort();
+    node.reported(|report| report.health == Health::Healthy).await;
+    assert!(node.get("/").await.contains("hello"));
 }
 
 fn document(node_id: Uuid, generation: i64, config: Value) -> NodeDocument {
@@ -95,10 +111,9 @@ struct Node {
 }
 
 impl Node {
-    async fn start() -> Self {
+    async fn start(id: Uuid) -> Self {
         let (document, report) = (Arc::default(), Arc::default());
         let endpoint = control(Arc::clone(&document), Arc::clone(&report)).await;
-        let id = Uuid::new_v4();
         let directory = tempfile::tempdir().unwrap();
         let file = NodeFile {
             node_id: id,
@@ -115,16 +130,25 @@ impl Node {
     /// Gives out a document and waits until its node is healthy.
     async fn healthy(&self, generation: i64, config: Value) -> NodeReport {
         let document = document(self.id, generation, config);
-        let digest = document.digest.clone();
+        self.say(document.clone());
+        self.reported(|report| report.applied_digest == document.digest && report.health == Health::Healthy)
+            .await
+    }
+
+    fn say(&self, document: NodeDocument) {
         *self.document.lock().unwrap() = Some(document);
+    }
+
+    /// Waits for such a report.
+    async fn reported(&self, wanted: impl Fn(&NodeReport) -> bool) -> NodeReport {
         let began = Instant::now();
         loop {
             let report = self.report.lock().unwrap().clone();
             match report {
-                Some(report) if report.applied_digest == digest && report.health == Health::Healthy => {
-                    return report;
+                Some(report) if wanted(&report) => return report,
+                report => {
+                    assert!(began.elapsed() < Duration::from_secs(30), "never reported; the last: {report:?}")
                 }
-                report => assert!(began.elapsed() < Duration::from_secs(30), "never healthy: {report:?}"),
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
