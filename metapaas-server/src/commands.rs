@@ -147,10 +147,7 @@ async fn run(cli: Cli, plugins: Vec<Plugin>) -> ExitCode {
         }
         Some(Command::Agent { dir }) => agent(dir, &plugins).await,
         Some(Command::Engine { name, arguments }) => return engines(&plugins).run(&name, arguments),
-        Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "metapaas", &mut std::io::stdout());
-            Ok(())
-        }
+        Some(Command::Completions { shell }) => return crate::cli::completions(shell, Cli::command()),
         Some(Command::Client(command)) => return crate::cli::run(client, command).await,
     };
     match done {

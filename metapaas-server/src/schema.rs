@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use metapaas_core::authz::matrix;
 use metapaas_core::migrate::{PluginMigrations, create_schema};
+use metapaas_core::openapi;
 use metapaas_core::registry::Registry;
 use metapaas_core::store::Dialect;
 
@@ -25,7 +26,7 @@ pub(crate) enum SchemaCommand {
 pub(crate) fn print(registry: &Registry, command: &SchemaCommand) {
     let text = match command {
         SchemaCommand::Openapi => {
-            let document = ();
+            let document = openapi::document(registry, env!("CARGO_PKG_VERSION"));
             // The document is made of strings and maps; it serialises.
             serde_json::to_string_pretty(&document).unwrap_or_default()
         }

@@ -12,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use metapaas_core::agents::Agents;
 use metapaas_core::authn::Authenticator;
 use metapaas_core::iam::Iam;
+use metapaas_core::openapi;
 use metapaas_core::provider::Provider;
 use metapaas_core::provider::process::{ProcessOptions, ProcessProvider};
 use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Settings};
@@ -36,7 +37,7 @@ const REPLICA_SILENCE: Duration = Duration::from_secs(15);
 
 /// Which parts of a control plane run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parts {
+pub(crate) enum Parts {
     /// The API and the workers.
     All,
     /// The API alone.
@@ -47,7 +48,7 @@ pub enum Parts {
 ///
 /// # Errors
 /// One line when it cannot start.
-pub async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -> Result<(), StartError> {
+pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -> Result<(), StartError> {
     let metrics = telemetry::metrics()?;
     let address = config.listen_address()?;
     let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -75,7 +76,7 @@ pub async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -> Resul
         .map(|reconciler| tokio::spawn(reconciler.run(stop.clone())));
 
     let app = Arc::new(State {
-        openapi: document(&()),
+        openapi: document(&openapi::document(&started.registry, env!("CARGO_PKG_VERSION"))),
         openapi_by_slug: documents(&started.registry),
         registry: started.registry.clone(),
         store: started.store.clone(),
@@ -169,11 +170,8 @@ fn document(document: &impl serde::Serialize) -> Bytes {
 }
 
 fn documents(registry: &Registry) -> Vec<(&'static str, Bytes)> {
-    let version = env!("CARGO_PKG_VERSION");
-    registry
-        .roots()
-        .map(|root| (root.ty.slug, document(&())))
-        .collect()
+    let slugs = registry.roots().map(|root| root.ty.slug);
+    slugs.filter_map(|slug| Some((slug, document(&openapi::document_of(registry, slug)?)))).collect()
 }
 
 /// Says that this control plane lives, and learns of the others.

@@ -15,7 +15,7 @@ const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 ///
 /// # Errors
 /// When `log` is not a filter.
-pub fn logs(config: &Config) -> Result<(), StartError> {
+pub(crate) fn logs(config: &Config) -> Result<(), StartError> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|error| StartError(format!("the setting `log` is wrong: {error}")))?;
     let builder = tracing_subscriber::fmt()
@@ -35,7 +35,7 @@ pub fn logs(config: &Config) -> Result<(), StartError> {
 ///
 /// # Errors
 /// When another collector is in place.
-pub fn metrics() -> Result<PrometheusHandle, StartError> {
+pub(crate) fn metrics() -> Result<PrometheusHandle, StartError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)
         .and_then(PrometheusBuilder::install_recorder)
@@ -43,7 +43,7 @@ pub fn metrics() -> Result<PrometheusHandle, StartError> {
 }
 
 /// Sends an agent's logs to standard error, which is its log file.
-pub fn agent_logs() {
+pub(crate) fn agent_logs() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // It fails only when logs go somewhere already.
     let _ = tracing_subscriber::fmt()

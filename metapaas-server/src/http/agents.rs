@@ -20,7 +20,7 @@ use super::state::App;
 const WAIT_MAX: u64 = 60;
 
 /// `GET /v1/agents/document?after=<digest>&wait=<seconds>`
-pub async fn document(State(app): State<App>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+pub(super) async fn document(State(app): State<App>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
     let node = app.agents.authenticate(bearer(&headers)?)?;
     let mut query = Query::parse(query.as_deref(), &["after", "wait"]);
     let after = query.text("after").unwrap_or_default();
@@ -39,7 +39,7 @@ pub async fn document(State(app): State<App>, RawQuery(query): RawQuery, headers
 }
 
 /// `PUT /v1/nodes/{id}/status`
-pub async fn report(
+pub(super) async fn report(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,

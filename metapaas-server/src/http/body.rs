@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// `BodyTooLarge`, `UnsupportedMediaType`, `InvalidRequest` with line and column.
-pub async fn read_json(
+pub(super) async fn read_json(
     method: &Method,
     headers: &HeaderMap,
     body: Body,

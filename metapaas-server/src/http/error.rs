@@ -23,7 +23,7 @@ pub(super) async fn in_request<T>(id: RequestId, work: impl Future<Output = T>) 
 
 /// An [`Error`] on its way out.
 #[derive(Debug)]
-pub struct ApiError(pub Error);
+pub(super) struct ApiError(pub Error);
 
 impl<E: Into<Error>> From<E> for ApiError {
     fn from(error: E) -> Self {
@@ -32,7 +32,7 @@ impl<E: Into<Error>> From<E> for ApiError {
 }
 
 /// The status that goes with a code.
-pub fn status(code: ErrorCode) -> StatusCode {
+pub(super) fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidRequest => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 /// Finds a request in logs, events and answers.
 #[derive(Clone, Debug)]
-pub struct RequestId(pub Arc<str>);
+pub(super) struct RequestId(pub Arc<str>);
 
 /// The client's `X-Request-Id` when it is one that can stand in logs, a new one otherwise.
-pub fn request_id(headers: &HeaderMap) -> RequestId {
+pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
     let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
     let fits = |id: &&str| {
         (1..=64).contains(&id.len())
@@ -24,7 +24,7 @@ pub fn request_id(headers: &HeaderMap) -> RequestId {
 ///
 /// # Errors
 /// `Unauthenticated` when there are none.
-pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
     let missing = || {
         Error::new(
             ErrorCode::Unauthenticated,
@@ -37,11 +37,11 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
 }
 
 /// The tags of a conditional header, `None` when it is absent.
-pub struct Tags(Vec<String>);
+pub(super) struct Tags(Vec<String>);
 
 impl Tags {
     /// Reads `If-Match` or `If-None-Match` (RFC 9110 section 13.1).
-    pub fn of(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+    pub(super) fn of(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
         let mut values = headers.get_all(name).iter().peekable();
         values.peek()?;
         let tags = values.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
@@ -49,13 +49,13 @@ impl Tags {
     }
 
     /// Whether one of them is `etag` or `*`.
-    pub fn match_(&self, etag: &str) -> bool {
+    pub(super) fn match_(&self, etag: &str) -> bool {
         self.0.iter().any(|tag| tag == "*" || tag == etag)
     }
 }
 
 /// The entity tag of a revision.
-pub fn etag(revision: i64) -> String {
+pub(super) fn etag(revision: i64) -> String {
     format!("\"{revision}\"")
 }
 

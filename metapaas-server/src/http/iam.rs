@@ -23,7 +23,7 @@ use super::resources::{authenticate, json as answer};
 use super::state::App;
 
 /// Everything below `/v1/iam/`.
-pub async fn dispatch(State(app): State<App>, request: Request) -> Answer {
+pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();
     let segments = path

@@ -14,7 +14,7 @@ const DOCS_CSS: &str = include_str!("../../assets/docs.css");
 const DOCS_JS: &str = include_str!("../../assets/docs.js");
 
 /// The page to read the API; needs no outside host.
-pub async fn docs() -> Response {
+pub(super) async fn docs() -> Response {
     let mut response = static_file("text/html; charset=utf-8", DOCS);
     response.headers_mut().insert(
         header::CONTENT_SECURITY_POLICY,
@@ -27,7 +27,7 @@ pub async fn docs() -> Response {
 }
 
 /// Its style and script.
-pub async fn docs_asset(Path(file): Path<String>) -> Answer {
+pub(super) async fn docs_asset(Path(file): Path<String>) -> Answer {
     match file.as_str() {
         "docs.css" => Ok(static_file("text/css; charset=utf-8", DOCS_CSS)),
         "docs.js" => Ok(static_file("text/javascript; charset=utf-8", DOCS_JS)),
@@ -40,12 +40,12 @@ fn static_file(media_type: &'static str, text: &'static str) -> Response {
 }
 
 /// The process answers.
-pub async fn healthz() -> Response {
+pub(super) async fn healthz() -> Response {
     answer(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
 /// The process can serve: its database answers and it is not stopping.
-pub async fn readyz(State(app): State<App>) -> Answer {
+pub(super) async fn readyz(State(app): State<App>) -> Answer {
     if *app.stop.borrow() {
         return Ok(answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" })));
     }
@@ -54,7 +54,7 @@ pub async fn readyz(State(app): State<App>) -> Answer {
 }
 
 /// Prometheus text format.
-pub async fn metrics(State(app): State<App>) -> Response {
+pub(super) async fn metrics(State(app): State<App>) -> Response {
     app.metrics.run_upkeep();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render()).into_response()
 }

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 /// What a path names.
 #[derive(Debug)]
-pub enum Target<'a> {
+pub(super) enum Target<'a> {
     /// `/v1/types/{slug}`
     Type(&'a RegisteredType),
     /// `/v1/types/{slug}/versions`
@@ -24,7 +24,7 @@ pub enum Target<'a> {
 ///
 /// # Errors
 /// `NotFound`.
-pub fn resolve<'a>(registry: &'a Registry, path: &str) -> Result<Target<'a>, Error> {
+pub(super) fn resolve<'a>(registry: &'a Registry, path: &str) -> Result<Target<'a>, Error> {
     let missing = || super::no_such_path(path);
     let segments = path.trim_matches('/').split('/').skip(2).map(|segment| {
         let decoded = percent_decode_str(segment).decode_utf8().map_err(|_| missing())?;

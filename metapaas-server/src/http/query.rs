@@ -9,20 +9,20 @@ use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 /// Rows of a page when the request does not say.
-pub const LIMIT_DEFAULT: u16 = 50;
+pub(super) const LIMIT_DEFAULT: u16 = 50;
 /// Rows of the largest page.
-pub const LIMIT_MAX: u16 = 1000;
+pub(super) const LIMIT_MAX: u16 = 1000;
 
 /// The parameters of a request, taken one by one.
 #[derive(Debug)]
-pub struct Query {
+pub(super) struct Query {
     given: BTreeMap<String, String>,
     problems: Vec<Problem>,
 }
 
 impl Query {
     /// Reads the part of the URL after `?`; any name not in `known` is a problem.
-    pub fn parse(query: Option<&str>, known: &[&str]) -> Self {
+    pub(super) fn parse(query: Option<&str>, known: &[&str]) -> Self {
         let mut problems = Vec::new();
         let mut given = BTreeMap::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -46,12 +46,12 @@ impl Query {
     }
 
     /// The text of a parameter.
-    pub fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.given.remove(name)
     }
 
     /// `limit`, or what stands for it.
-    pub fn limit(&mut self) -> u16 {
+    pub(super) fn limit(&mut self) -> u16 {
         let Some(text) = self.given.remove("limit") else { return LIMIT_DEFAULT };
         match text.parse() {
             Ok(limit @ 1..=LIMIT_MAX) => limit,
@@ -64,7 +64,7 @@ impl Query {
     }
 
     /// An id.
-    pub fn id(&mut self, name: &str) -> Option<Uuid> {
+    pub(super) fn id(&mut self, name: &str) -> Option<Uuid> {
         let id = self.given.remove(name)?.parse();
         if id.is_err() {
             self.problems.push(Problem::new(format!("?{name}"), "INVALID_VALUE", "expected an id (UUID)"));
@@ -73,7 +73,7 @@ impl Query {
     }
 
     /// A whole number up to `max`.
-    pub fn number(&mut self, name: &str, max: u64) -> Option<u64> {
+    pub(super) fn number(&mut self, name: &str, max: u64) -> Option<u64> {
         match self.given.remove(name)?.parse() {
             Ok(number) if number <= max => Some(number),
             _ => {
@@ -85,7 +85,7 @@ impl Query {
     }
 
     /// The row that the page begins after.
-    pub fn page_token(&mut self) -> Option<Uuid> {
+    pub(super) fn page_token(&mut self) -> Option<Uuid> {
         let text = self.given.remove("page_token").filter(|text| !text.is_empty())?;
         let after = read_token(&text);
         if after.is_none() {
@@ -99,13 +99,13 @@ impl Query {
     ///
     /// # Errors
     /// `InvalidRequest` with all problems found.
-    pub fn finish(self) -> Result<(), Error> {
+    pub(super) fn finish(self) -> Result<(), Error> {
         if self.problems.is_empty() { Ok(()) } else { Err(Error::invalid(self.problems)) }
     }
 }
 
 /// The token of the page that follows the row `last`.
-pub fn write_token(last: Uuid) -> String {
+pub(super) fn write_token(last: Uuid) -> String {
     URL_SAFE_NO_PAD.encode([b"1".as_slice(), last.as_bytes()].concat())
 }
 

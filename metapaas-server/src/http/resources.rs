@@ -28,7 +28,7 @@ use super::{error::wrong_method, types};
 const UPDATE_ATTEMPTS: usize = 20;
 
 /// Everything below `/v1/types/`.
-pub async fn dispatch(State(app): State<App>, request: Request) -> Answer {
+pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     if parts.method == Method::GET
         && let Ok(Target::OpenApi(root)) = resolve(&app.registry, parts.uri.path())
@@ -59,7 +59,7 @@ pub async fn dispatch(State(app): State<App>, request: Request) -> Answer {
 }
 
 /// Who asks.
-pub async fn authenticate(app: &App, headers: &HeaderMap, id: RequestId) -> Result<RequestContext, Error> {
+pub(super) async fn authenticate(app: &App, headers: &HeaderMap, id: RequestId) -> Result<RequestContext, Error> {
     let actor = app.authenticator.authenticate(bearer(headers)?).await?;
     Ok(RequestContext { actor, request_id: id.0 })
 }
@@ -254,7 +254,7 @@ fn insert_etag(response: &mut Response, tag: &str) {
 }
 
 /// An answer of JSON.
-pub fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
+pub(super) fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
     match serde_json::to_vec(value) {
         Ok(body) => {
             let mut response = (status, body).into_response();

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use metapaas_core::authz::authorize;
+use metapaas_core::describe;
 use metapaas_core::descriptor::Action;
 use metapaas_core::error::Error;
 use metapaas_core::registry::RegisteredType;
@@ -17,7 +18,7 @@ use super::resources::{authenticate, json as answer};
 use super::state::App;
 
 /// `GET /v1/types`
-pub async fn list(State(app): State<App>, request: Request) -> Answer {
+pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(|| RequestId("-".into()));
     let context = authenticate(&app, request.headers(), id).await?;
     let mut items = Vec::new();
@@ -28,7 +29,7 @@ pub async fn list(State(app): State<App>, request: Request) -> Answer {
 }
 
 /// `GET /v1/types/{slug}`
-pub async fn one(app: &App, context: &RequestContext, root: &RegisteredType) -> Answer {
+pub(super) async fn one(app: &App, context: &RequestContext, root: &RegisteredType) -> Answer {
     Ok(answer(StatusCode::OK, &described(app, context, root).await?))
 }
 
@@ -39,11 +40,11 @@ async fn described(
 ) -> Result<serde_json::Value, Error> {
     let allowed = authorize(context, root.ty, Action::List);
     let count = app.store.count(&allowed, root).await?;
-    Ok(serde_json::json!(count))
+    Ok(describe::one(&app.registry, root, Some(count)))
 }
 
 /// `GET /v1/types/{slug}/versions`
-pub fn versions(root: &RegisteredType) -> Answer {
+pub(super) fn versions(root: &RegisteredType) -> Answer {
     let items: Vec<_> = root
         .versions
         .iter()
@@ -54,12 +55,12 @@ pub fn versions(root: &RegisteredType) -> Answer {
 }
 
 /// `GET /v1/openapi.json`
-pub async fn openapi(State(app): State<App>) -> Response {
+pub(super) async fn openapi(State(app): State<App>) -> Response {
     document(app.openapi.clone())
 }
 
 /// `GET /v1/types/{slug}/openapi.json`
-pub fn openapi_of(app: &App, slug: &str) -> Answer {
+pub(super) fn openapi_of(app: &App, slug: &str) -> Answer {
     let found = app.openapi_by_slug.iter().find(|(of, _)| *of == slug);
     let (_, bytes) = found.ok_or_else(|| Error::not_found(format_args!("the type {slug:?}")))?;
     Ok(document(bytes.clone()))
