@@ -8,7 +8,7 @@ use utoipa::openapi::{PathItem, Ref};
 use super::Parts;
 use super::build::{JSON, OperationExt, answer, body, id, operation, path, shared_parameter, string};
 use crate::descriptor::{Action, TypeDescriptor};
-use crate::iam::{BINDINGS, PROJECTS, ROLES, SERVICE_ACCOUNTS, TOKENS, USERS};
+use crate::iam::{BINDINGS, PROJECTS, SERVICE_ACCOUNTS, TOKENS, USERS};
 
 const TAG: &str = "iam";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -31,13 +31,15 @@ pub(super) fn add(parts: &mut Parts) {
     put("/v1/iam/projects", projects.collection(&[], None));
     put("/v1/iam/projects/{project}", projects.row(&[project()], true));
 
-    let roles = Kind::new(&ROLES, "Role", "a role");
-    put("/v1/iam/roles", PathItem::new(HttpMethod::Get, roles.list()));
+    let roles = operation("iam_roles_list", TAG, "List roles")
+        .for_users()
+        .response("200", answer("All roles. Everybody may see them.", Some("IamRoleList"), &[]));
+    put("/v1/iam/roles", PathItem::new(HttpMethod::Get, roles));
 
     let binding = || path("binding", id(""), "The binding's `id`.");
-    let bindings = Kind::new(&BINDINGS, "Binding", "a binding").in_projects();
-    put("/v1/iam/bindings", bindings.collection(&[], None));
+    let bindings = Kind::new(&BINDINGS, "Binding", "a binding");
     put("/v1/iam/bindings/{binding}", bindings.row(&[binding()], false));
+    put("/v1/iam/bindings", bindings.in_projects().collection(&[], None));
 
     let account = || path("service_account", string(""), "The service account's `id` or `name`.");
     let accounts = Kind::new(&SERVICE_ACCOUNTS, "ServiceAccount", "a service account").in_projects();
@@ -64,7 +66,8 @@ fn sessions(put: &mut impl FnMut(&str, PathItem) -> Option<PathItem>) {
 
     let logout = operation("iam_logout", TAG, "End the session")
         .for_users()
-        .response("204", answer("The tokens of the session are refused from now on.", None, &[]));
+        .response("204", answer("The tokens of the session are refused from now on.", None, &[]))
+        .errors(&[400]);
     put("/v1/iam/logout", PathItem::new(HttpMethod::Post, logout));
 
     let whoami = operation("iam_whoami", TAG, "Read who the caller is")
@@ -100,8 +103,9 @@ impl Kind {
 
     /// `created` is the schema of what a create answers, where it is not the usual one.
     fn collection(&self, above: &[Parameter], created: Option<&str>) -> PathItem {
-        let location = [("Location", "Location")];
-        let made = answer("It is made.", Some(created.unwrap_or(&self.schema)), &location);
+        // A token has no path of its own to read it at.
+        let location: &[(&str, &str)] = if above.is_empty() { &[("Location", "Location")] } else { &[] };
+        let made = answer("It is made.", Some(created.unwrap_or(&self.schema)), location);
         let create = self
             .begin("create", Action::Create, &format!("Create {}", self.one))
             .request_body(Some(body(&format!("{}Create", self.schema), &[JSON])))

@@ -227,3 +227,82 @@ fn the_catalogue_is_as_described() {
     let problems: Vec<String> = schema.iter_errors(&list).map(|error| error.to_string()).collect();
     assert!(problems.is_empty(), "{problems:?} in {list}");
 }
+
+#[test]
+fn answers_of_the_issuer_are_as_described() {
+    use crate::iam::{
+        Binding, CheckAnswer, CreatedToken, CreatedUser, Membership, Principal, Project, ServiceAccount,
+        ServiceToken, TokenPair, User, Whoami, roles,
+    };
+    let (id, now, text) = (Uuid::now_v7(), Utc::now(), || "x".to_owned());
+    let user = User {
+        id,
+        name: text(),
+        email: None,
+        disabled: false,
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+    };
+    let project =
+        Project { id, name: text(), description: text(), created_at: now, updated_at: now, revision: 1 };
+    let principal = Principal { kind: "service_account", id, name: text() };
+    let account = ServiceAccount {
+        id,
+        project_id: id,
+        name: text(),
+        description: text(),
+        disabled: true,
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+    };
+    let token = ServiceToken {
+        id,
+        service_account_id: id,
+        description: text(),
+        created_at: now,
+        expires_at: Some(now),
+        last_used_at: None,
+    };
+    let whoami = Whoami {
+        kind: "user",
+        id,
+        name: text(),
+        platform_role: None,
+        bindings: vec![Membership { project_id: id, project: text(), role: "owner".into() }],
+    };
+    let pair = TokenPair {
+        access_token: text(),
+        refresh_token: text(),
+        token_type: "Bearer",
+        expires_in: 900,
+        must_change_password: true,
+    };
+    let answers = [
+        ("IamUser", json!(user)),
+        ("IamUserCreated", json!(CreatedUser { user, password: Some(text()) })),
+        ("IamProject", json!(project)),
+        (
+            "IamBinding",
+            json!(Binding { id, project_id: id, principal, role: "viewer".into(), created_at: now }),
+        ),
+        ("IamServiceAccount", json!(account)),
+        ("IamToken", json!(token)),
+        ("IamTokenCreated", json!(CreatedToken { info: token, token: text() })),
+        ("IamWhoami", json!(whoami)),
+        ("IamTokens", json!(pair)),
+        ("IamCheck", json!(CheckAnswer { allowed: true, reason: text() })),
+        ("IamRole", json!(roles()[0])),
+    ];
+    let document = json_of(&registry());
+    for (name, answer) in answers {
+        let problems: Vec<String> =
+            validator(&document, name).iter_errors(&answer).map(|error| error.to_string()).collect();
+        assert!(problems.is_empty(), "{name}: {problems:?} in {answer}");
+        for member in answer.as_object().unwrap().keys() {
+            let described = &document["components"]["schemas"][name]["properties"][member];
+            assert!(described.is_object(), "{name}.{member} is not described");
+        }
+    }
+}
