@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use metapaas_protocol::{Health, NodeDocument, NodeReport, PROTOCOL_VERSION};
+use sha2::{Digest, Sha256};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
@@ -58,12 +59,13 @@ impl Agents {
         loop {
             let found = self.store.node_document(node_id).await?;
             let (text, digest) = found.ok_or_else(|| Error::not_found(format_args!("node {node_id}")))?;
-            if digest != after
+            let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner).clone();
+            if wire_digest(&digest, &endpoints) != after
                 && let Some(node) = self.store.node(node_id).await?
             {
                 let document: WireDocument = serde_json::from_str(&text).map_err(Error::internal)?;
-                let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner).clone();
-                if let Some(wired) = wire(&node, document, endpoints) {
+                let digest = wire_digest(&node.document_digest, &endpoints);
+                if let Some(wired) = wire(&node, document, digest, endpoints) {
                     return Ok(Some(wired));
                 }
             }
@@ -96,7 +98,8 @@ impl Agents {
         }
         let mut after = before.clone();
         // Only a report on the document as it stands counts as applied: an older one of the same generation is not it.
-        let is_current = report.applied_digest == before.document_digest;
+        let applied = report.applied_digest.split('.').next().unwrap_or_default();
+        let is_current = applied == before.document_digest;
         after.applied_generation = if is_current {
             report.applied_generation
         } else {
@@ -119,6 +122,16 @@ impl Agents {
         }
         Ok(())
     }
+}
+
+/// The digest that agents see: it changes with the document and with the set of control planes, so that agents
+/// know all of them before one goes away.
+fn wire_digest(document: &str, endpoints: &[String]) -> String {
+    let mut sorted: Vec<&str> = endpoints.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let hash = Sha256::digest(sorted.join("\n"));
+    let short: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{document}.{short}")
 }
 
 fn same(before: &Node, after: &Node) -> bool {

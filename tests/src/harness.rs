@@ -338,7 +338,7 @@ pub fn signal(pid: u32, signal: rustix::process::Signal) {
     }
 }
 
-/// The pid in a process record of a node, e.g. `agent.json` or `run/demo-web.json`.
+/// The pid in a process record of a node, e.g. `agent.json` or `run/web.json`.
 pub fn recorded_pid(file: &Path) -> Option<u32> {
     let record: Value = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
     u32::try_from(record["pid"].as_u64()?).ok()

@@ -92,7 +92,7 @@ fn node_dir(installation: &Installation, node: &Value) -> std::path::PathBuf {
 }
 
 fn service_pid(dir: &Path) -> Option<u32> {
-    recorded_pid(&dir.join("run/demo-web.json"))
+    recorded_pid(&dir.join("run/web.json"))
 }
 
 async fn killed_processes_come_back(on: On) {

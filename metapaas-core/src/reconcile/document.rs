@@ -33,7 +33,12 @@ pub fn document(spec: &NodeSpec) -> WireDocument {
 }
 
 /// What goes over the wire; `None` while the node has no address.
-pub fn wire(node: &Node, document: WireDocument, endpoints: Vec<String>) -> Option<NodeDocument> {
+pub fn wire(
+    node: &Node,
+    document: WireDocument,
+    digest: String,
+    endpoints: Vec<String>,
+) -> Option<NodeDocument> {
     Some(NodeDocument {
         protocol: PROTOCOL_VERSION,
         node_id: node.id,
@@ -42,7 +47,7 @@ pub fn wire(node: &Node, document: WireDocument, endpoints: Vec<String>) -> Opti
         address: node.address?,
         port: node.port,
         generation: node.document_generation,
-        digest: node.document_digest.clone(),
+        digest,
         removing: document.removing,
         config: document.config,
         endpoints,

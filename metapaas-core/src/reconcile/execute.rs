@@ -1,10 +1,12 @@
 //! One pass over one instance: read, plan, act, and write what came of it.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
 use chrono::{DateTime, Utc};
 use metapaas_protocol::Health;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::document::{WireDocument, digest, document};
@@ -254,7 +256,7 @@ impl Reconciler {
             }
             (StepAction::Drain, Some(node), _) => {
                 let mut node = node.clone();
-                let wire = WireDocument { removing: true, config: serde_json::Value::Null };
+                let wire = WireDocument { removing: true, config: Value::Null };
                 node.document_generation = node.document_generation.max(instance.meta.generation);
                 node.document_digest = digest(node.document_generation, node.port, &wire);
                 node.deleting_at = Some(now());
@@ -304,15 +306,7 @@ impl Reconciler {
     }
 
     async fn ensure(&self, node: &Node, spec: &NodeSpec) -> Result<(), Failure> {
-        let endpoints = self.settings.endpoints.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let request = NodeRequest {
-            id: node.id,
-            tag: self.settings.tag.clone(),
-            location: node.location.clone(),
-            token: self.settings.tokens.issue(node.id),
-            endpoints,
-            resources: spec.resources.clone(),
-        };
+        let request = self.node_request(node, spec.resources.clone());
         let provider = self.provider(&node.provider)?;
         let found = match provider.ensure(&request).await {
             Err(ProviderError::Taken(message)) if !node.made => {
@@ -327,6 +321,18 @@ impl Reconciler {
         node.address = Some(found.address);
         node.location = Some(found.location);
         Ok(self.store.set_node_made(&node).await?)
+    }
+
+    /// What the provider is told of a node.
+    pub(super) fn node_request(&self, node: &Node, resources: BTreeMap<String, Value>) -> NodeRequest {
+        NodeRequest {
+            id: node.id,
+            tag: self.settings.tag.clone(),
+            location: node.location.clone(),
+            token: self.settings.tokens.issue(node.id),
+            endpoints: self.settings.endpoints.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            resources,
+        }
     }
 
     fn provider(&self, name: &str) -> Result<&Arc<dyn Provider>, ProviderError> {

@@ -155,6 +155,8 @@ fn keep(plan: &mut Plan, input: &Input<'_>, spec: &NodeSpec, observed: &Observed
     if silent_at <= input.now {
         if node.health != "silent" {
             plan.push(id, &node.place, StepAction::MarkSilent, "it has not reported for too long", Disruption::None);
+            // Perhaps it knows only control planes that are gone; its provider can tell it of this one.
+            plan.push(id, &node.place, StepAction::Ensure, "it may not know this control plane", Disruption::None);
         }
     } else {
         plan.look_again(silent_at, node.last_seen_at.is_none());
@@ -286,7 +288,7 @@ mod tests {
 
     #[test]
     fn silence_is_noted_once() {
-        check(1, vec![(node("web-0"), NodeState::Running)], 31, &["web-0 mark_silent"]);
+        check(1, vec![(node("web-0"), NodeState::Running)], 31, &["web-0 mark_silent", "web-0 ensure"]);
         check(1, vec![(Node { health: "silent".into(), ..node("web-0") }, NodeState::Running)], 60, &[]);
     }
 

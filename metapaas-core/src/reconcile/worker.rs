@@ -1,5 +1,6 @@
 //! The loops: claim and run work, look for silent nodes, listen for agents that died, adopt what runs at start.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,11 +132,14 @@ impl Reconciler {
         };
         for node in nodes {
             match self.store.node(node.id).await {
-                Ok(Some(_)) => {
-                    if !matches!(provider.observe(&node).await, Ok(NodeState::Running)) {
-                        self.wake_node(node.id).await;
+                // A running agent learns where this control plane is; it may be elsewhere than before.
+                Ok(Some(row)) if row.deleting_at.is_none() && matches!(provider.observe(&node).await, Ok(NodeState::Running)) => {
+                    let request = self.node_request(&row, BTreeMap::new());
+                    if let Err(error) = provider.ensure(&request).await {
+                        tracing::warn!(node = %node.id, %error, "adopting a node failed");
                     }
                 }
+                Ok(Some(_)) => self.wake_node(node.id).await,
                 Ok(None) => {
                     tracing::warn!(node = %node.id, location = ?node.location, "a node without a row; it is left alone");
                 }
