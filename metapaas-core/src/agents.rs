@@ -87,7 +87,8 @@ impl Agents {
             return Err(Error::new(ErrorCode::Forbidden, "this token is another node's"));
         }
         if report.protocol > PROTOCOL_VERSION {
-            let detail = format!("this control plane speaks protocol {PROTOCOL_VERSION}, the agent a newer one");
+            let detail =
+                format!("this control plane speaks protocol {PROTOCOL_VERSION}, the agent a newer one");
             return Err(Error::invalid_at("/protocol", "INVALID_VALUE", detail));
         }
         let before = self.store.node(node_id).await?;
@@ -112,7 +113,9 @@ impl Agents {
         after.removed = report.removed;
         let is_news = !same(&before, &after);
         let now = now();
-        let is_stale = before.last_seen_at.is_none_or(|seen| now - seen > chrono::Duration::from_std(HEARTBEAT).unwrap_or_default());
+        let is_stale = before
+            .last_seen_at
+            .is_none_or(|seen| now - seen > chrono::Duration::from_std(HEARTBEAT).unwrap_or_default());
         after.last_seen_at = Some(now);
         if is_news || is_stale {
             self.store.report_node(&after).await?;

@@ -194,7 +194,10 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Unavailable { .. } => Self {
                 source: Some(error.into()),
-                ..Self::new(ErrorCode::Unavailable, "the database is not available; nothing was changed, try again")
+                ..Self::new(
+                    ErrorCode::Unavailable,
+                    "the database is not available; nothing was changed, try again",
+                )
             },
             StoreError::Taken { .. } => Self {
                 source: Some(error.into()),
@@ -202,7 +205,10 @@ impl From<StoreError> for Error {
             },
             StoreError::Reference { .. } => Self {
                 source: Some(error.into()),
-                ..Self::new(ErrorCode::InUse, "a row that is referred to is missing, or this one is still referred to")
+                ..Self::new(
+                    ErrorCode::InUse,
+                    "a row that is referred to is missing, or this one is still referred to",
+                )
             },
             error => Self::internal(error),
         }

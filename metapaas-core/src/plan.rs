@@ -82,7 +82,8 @@ impl<T: PaasType> Desired<T> {
     /// # Errors
     /// When a stored field is not of its kind.
     pub fn children<C: PaasType>(&self) -> Result<Vec<Child<C>>, PlanError> {
-        let of_type = |ty: &TypeDescriptor| ty.plural == C::DESCRIPTOR.plural && ty.slug == C::DESCRIPTOR.slug;
+        let of_type =
+            |ty: &TypeDescriptor| ty.plural == C::DESCRIPTOR.plural && ty.slug == C::DESCRIPTOR.slug;
         let rows = self.tree.children.iter().find(|(ty, _)| of_type(ty)).map(|(_, rows)| rows.as_slice());
         rows.unwrap_or_default()
             .iter()

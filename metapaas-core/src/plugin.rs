@@ -22,7 +22,7 @@ pub struct Plugin {
     /// Plan function by slug.
     pub plans: Vec<(&'static str, PlanFn)>,
     /// Driver by slug.
-    pub drivers: Vec<(&'static str, fn() -> Box<dyn Driver>)>,
+    pub drivers: Vec<(&'static str, MakeDriver)>,
     /// Service programs that the agent binary brings, by name.
     pub engines: Vec<(&'static str, Engine)>,
     /// Actions by type.
@@ -30,6 +30,9 @@ pub struct Plugin {
     /// Versions that instances may choose, newest first, by slug.
     pub versions: Vec<(&'static str, &'static [&'static str])>,
 }
+
+/// Makes the driver of one node.
+pub type MakeDriver = fn() -> Box<dyn Driver>;
 
 /// A plan function with its types taken off.
 pub type PlanFn = Arc<dyn Fn(Arc<DesiredTree>) -> Result<Vec<NodeSpec>, PlanError> + Send + Sync>;
@@ -79,7 +82,7 @@ impl Plugin {
 
     /// Sets what runs on the nodes of `T`.
     #[must_use]
-    pub fn driver<T: PaasType>(mut self, make: fn() -> Box<dyn Driver>) -> Self {
+    pub fn driver<T: PaasType>(mut self, make: MakeDriver) -> Self {
         self.drivers.push((T::DESCRIPTOR.slug, make));
         self
     }
@@ -101,6 +104,9 @@ impl Plugin {
 
 impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plugin").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("Plugin")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }

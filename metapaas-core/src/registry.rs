@@ -4,12 +4,11 @@ mod check;
 
 use std::collections::HashMap;
 
-use metapaas_agent::driver::Driver;
 use regex::Regex;
 
 pub use self::check::Conflict;
 use crate::descriptor::{Action, TypeDescriptor};
-use crate::plugin::{PlanFn, Plugin};
+use crate::plugin::{MakeDriver, PlanFn, Plugin};
 
 /// Everything a control plane hosts.
 #[derive(Debug)]
@@ -58,7 +57,9 @@ impl Registry {
             for ty in &plugin.types {
                 let index = types.len();
                 let parent = ty.parent.and_then(|parent| {
-                    types.iter().position(|other| std::ptr::eq(other.ty, parent) || same_type(other.ty, parent))
+                    types
+                        .iter()
+                        .position(|other| std::ptr::eq(other.ty, parent) || same_type(other.ty, parent))
                 });
                 let root = parent.map_or(index, |parent| types[parent].root);
                 if let Some(parent) = parent {
@@ -85,7 +86,8 @@ impl Registry {
                         .iter()
                         .map(|field| field.pattern.and_then(|pattern| check::compile(pattern).ok()))
                         .collect(),
-                    versions: versions.map_or_else(|| vec![plugin.version], |(_, versions)| versions.to_vec()),
+                    versions: versions
+                        .map_or_else(|| vec![plugin.version], |(_, versions)| versions.to_vec()),
                 });
             }
         }
@@ -138,7 +140,7 @@ impl Registry {
     }
 
     /// The driver of an instance type.
-    pub fn driver(&self, slug: &str) -> Option<fn() -> Box<dyn Driver>> {
+    pub fn driver(&self, slug: &str) -> Option<MakeDriver> {
         self.plugins
             .iter()
             .flat_map(|plugin| &plugin.drivers)

@@ -71,7 +71,10 @@ impl Grants {
 
     /// Projects with a binding of their own, and the role of that binding.
     pub fn projects(&self) -> impl Iterator<Item = (Uuid, Role)> {
-        self.roles.iter().map(|(project, role)| (*project, *role)).filter(|(project, _)| *project != PLATFORM_PROJECT)
+        self.roles
+            .iter()
+            .map(|(project, role)| (*project, *role))
+            .filter(|(project, _)| *project != PLATFORM_PROJECT)
     }
 }
 
@@ -88,8 +91,12 @@ impl RequestContext {
     /// The control plane acting on its own.
     pub fn system(task: &'static str) -> Self {
         let grants = Grants::new([(PLATFORM_PROJECT, Role::Owner)]);
-        let actor =
-            Actor { kind: ActorKind::System, id: Uuid::nil(), name: "system".into(), grants: Arc::new(grants) };
+        let actor = Actor {
+            kind: ActorKind::System,
+            id: Uuid::nil(),
+            name: "system".into(),
+            grants: Arc::new(grants),
+        };
         Self { actor, request_id: task.into() }
     }
 }

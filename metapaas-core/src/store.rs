@@ -5,8 +5,8 @@ mod converge;
 pub mod database;
 mod ddl;
 pub mod error;
-pub(crate) mod iam;
 mod framework_schema;
+pub(crate) mod iam;
 pub mod migrate;
 pub mod nodes;
 mod operation;
@@ -24,15 +24,15 @@ use uuid::Uuid;
 
 pub use self::database::{Database, Tx};
 pub use self::error::StoreError;
-pub use self::replicas::COUNT_MAX;
-pub use self::resources::{Deleted, Locator, Page, now};
-use self::resources::statements::TypeStatements;
-pub use self::statement::{Dialect, Statement, slot};
-use self::nodes::NodeStatements;
 pub use self::nodes::Node;
+use self::nodes::NodeStatements;
+pub use self::replicas::COUNT_MAX;
+use self::resources::statements::TypeStatements;
+pub use self::resources::{Deleted, Locator, Page, now};
+pub use self::statement::{Dialect, Statement, slot};
+pub use self::value::{Arg, Required, Row, raw_json};
 use self::work::WorkStatements;
 pub use self::work::{Claim, Outcome};
-pub use self::value::{Arg, Required, Row, raw_json};
 use crate::registry::Registry;
 use crate::secret::KeyRing;
 
@@ -52,8 +52,11 @@ pub struct Store {
 impl Store {
     /// Writes the statements of all types.
     pub fn new(database: Database, registry: Arc<Registry>, keys: Arc<KeyRing>) -> Self {
-        let types =
-            registry.types().iter().map(|registered| TypeStatements::new(database.dialect(), registered.ty)).collect();
+        let types = registry
+            .types()
+            .iter()
+            .map(|registered| TypeStatements::new(database.dialect(), registered.ty))
+            .collect();
         let dialect = database.dialect();
         Self {
             database,

@@ -75,7 +75,7 @@ pub fn create(
     for (index, field) in ty.fields.iter().enumerate() {
         let given = if field.output { None } else { body.get(field.name) };
         let value = match given {
-            Some(value) if !(value.is_null() && !field.nullable && field.default.is_some()) => {
+            Some(value) if !value.is_null() || field.nullable || field.default.is_none() => {
                 if !allowed.may_set(field, project_id) {
                     forbidden.push(field);
                 }
@@ -163,7 +163,7 @@ pub fn update(
             // A secret is never shown, so a client that sends back what it got does not have it.
             None if !replace || field.is_secret() => continue,
             None if !field.is_mutable() => continue,
-            Some(value) if !(value.is_null() && !field.nullable) => {
+            Some(value) if !value.is_null() || field.nullable => {
                 let mut merged = old.clone();
                 match (mode, &field.kind) {
                     (UpdateMode::Merge, FieldKind::Json | FieldKind::Map(_)) => merge(&mut merged, value),
@@ -259,11 +259,9 @@ fn finish(
     }
     if let [first, ..] = forbidden {
         let names: Vec<&str> = forbidden.iter().map(|field| field.name).collect();
-        let mut error = Error::new(
-            ErrorCode::Forbidden,
-            format!("your role may not set {}", names.join(", ")),
-        )
-        .with("permission", registered.ty.field_permission(first.name));
+        let mut error =
+            Error::new(ErrorCode::Forbidden, format!("your role may not set {}", names.join(", ")))
+                .with("permission", registered.ty.field_permission(first.name));
         error.problems = forbidden
             .iter()
             .map(|field| {

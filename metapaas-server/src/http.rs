@@ -48,11 +48,7 @@ pub fn router(app: App) -> NormalizePath<Router> {
         .fallback(error::no_such_path)
         .with_state(app)
         .layer(DefaultBodyLimit::disable())
-        .layer(
-            ServiceBuilder::new()
-                .layer(from_fn(observe))
-                .layer(CatchPanicLayer::custom(|panic| error::panicked(panic))),
-        );
+        .layer(ServiceBuilder::new().layer(from_fn(observe)).layer(CatchPanicLayer::custom(error::panicked)));
     NormalizePathLayer::trim_trailing_slash().layer(routes)
 }
 

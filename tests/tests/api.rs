@@ -51,9 +51,11 @@ async fn wrong_bodies_name_every_problem(on: On) {
     let taken = installation.call(Method::POST, DEMO, again).await.expect(409);
     assert_eq!(taken.body["code"], "NAME_TAKEN");
     assert_eq!(taken.body["id"], installation.get(ONE).await.body["id"]);
-    let uuid = json!({ "name": "a1fd58d9-066a-7706-b139-d081c749308c", "project_id": project, "greeting": "hi" });
+    let uuid =
+        json!({ "name": "a1fd58d9-066a-7706-b139-d081c749308c", "project_id": project, "greeting": "hi" });
     assert_eq!(pointers(&installation.call(Method::POST, DEMO, uuid).await.expect(400).body), ["/name"]);
-    let nowhere = json!({ "name": "x", "project_id": "00000000-0000-0000-0000-000000000009", "greeting": "hi" });
+    let nowhere =
+        json!({ "name": "x", "project_id": "00000000-0000-0000-0000-000000000009", "greeting": "hi" });
     let refused = installation.call(Method::POST, DEMO, nowhere).await;
     assert!(matches!(refused.status.as_u16(), 400 | 404), "{:#}", refused.body);
     let nul = json!({ "name": "x", "project_id": project, "greeting": "a\u{0}b" });
@@ -63,21 +65,34 @@ async fn wrong_bodies_name_every_problem(on: On) {
 async fn wrong_requests_get_the_answers_of_the_contract(on: On) {
     let installation = with_demo(on).await;
     for path in [
-        "/nothing", "/v1/types/none", "/v1/types/none/instances", "/v1/types/demo/none", "/v1/types/demo/instances/none",
-        "/v1/types/demo/instances/my-demo/none", "/v1/types/demo/instances/my-demo/pages/none", "/v1/iam/none",
-        "/v1/types/demo/instances//pages", "/v1/types/demo/instances/%FF",
+        "/nothing",
+        "/v1/types/none",
+        "/v1/types/none/instances",
+        "/v1/types/demo/none",
+        "/v1/types/demo/instances/none",
+        "/v1/types/demo/instances/my-demo/none",
+        "/v1/types/demo/instances/my-demo/pages/none",
+        "/v1/iam/none",
+        "/v1/types/demo/instances//pages",
+        "/v1/types/demo/instances/%FF",
         "/v1/types/demo/instances/01a1fd58-066a-7706-b139-d081c749308c",
     ] {
         let missing = installation.get(path).await.expect(404);
         assert_eq!(missing.body["code"], "NOT_FOUND", "{path}");
     }
     for (method, path) in [
-        (Method::PUT, DEMO), (Method::POST, ONE), (Method::DELETE, "/v1/types"), (Method::POST, "/healthz"),
-        (Method::PATCH, "/v1/iam/users"), (Method::GET, "/v1/iam/token"),
+        (Method::PUT, DEMO),
+        (Method::POST, ONE),
+        (Method::DELETE, "/v1/types"),
+        (Method::POST, "/healthz"),
+        (Method::PATCH, "/v1/iam/users"),
+        (Method::GET, "/v1/iam/token"),
     ] {
         let _ = installation.call(method, path, Value::Null).await.expect(405);
     }
-    for query in ["limit=0", "limit=1001", "limit=x", "page_token=x", "nonsense=1", "limit=1&limit=2", "project_id=x"] {
+    for query in
+        ["limit=0", "limit=1001", "limit=x", "page_token=x", "nonsense=1", "limit=1&limit=2", "project_id=x"]
+    {
         let _ = installation.get(&format!("{DEMO}?{query}")).await.expect(400);
     }
     let url = format!("{}{DEMO}", installation.url);
@@ -128,7 +143,8 @@ async fn rows_are_read_updated_and_replaced(on: On) {
     let meta = json!({ "description": "mine", "labels": { "team": "a" } });
     let described = installation.call(Method::PATCH, ONE, meta).await.expect(200);
     assert_eq!(described.body["generation"], 2, "nodes need not act on a description");
-    let merged = installation.call(Method::PATCH, ONE, json!({ "labels": { "tier": "b", "team": null } })).await;
+    let merged =
+        installation.call(Method::PATCH, ONE, json!({ "labels": { "tier": "b", "team": null } })).await;
     assert_eq!(merged.expect(200).body["labels"], json!({ "tier": "b" }));
 
     let immutable = installation.call(Method::PATCH, ONE, json!({ "name": "other" })).await.expect(400);
@@ -211,7 +227,8 @@ async fn the_control_plane_describes_itself(on: On) {
     assert!(openapi.body["openapi"].as_str().unwrap().starts_with("3.1"));
     let operation = &openapi.body["paths"]["/v1/types/demo/instances"]["post"];
     assert_eq!(operation["x-required-permission"], "demo.instances.create");
-    let one = answer(client().get(format!("{}/v1/types/demo/openapi.json", installation.url))).await.expect(200);
+    let one =
+        answer(client().get(format!("{}/v1/types/demo/openapi.json", installation.url))).await.expect(200);
     assert!(one.body["paths"].as_object().unwrap().len() < openapi.body["paths"].as_object().unwrap().len());
     for path in ["/healthz", "/readyz", "/docs", "/docs/docs.js"] {
         let _ = answer(client().get(format!("{}{path}", installation.url))).await.expect(200);

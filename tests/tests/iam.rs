@@ -50,7 +50,8 @@ async fn each_role_may_do_its_part(on: On) {
 async fn another_project_is_not_seen(on: On) {
     let installation = Installation::start(PROGRAM, on).await;
     let ours = installation.default_project().await;
-    let theirs = installation.call(Method::POST, "/v1/iam/projects", json!({ "name": "theirs" })).await.expect(201);
+    let theirs =
+        installation.call(Method::POST, "/v1/iam/projects", json!({ "name": "theirs" })).await.expect(201);
     let theirs = theirs.body["id"].as_str().unwrap().to_owned();
     let stranger = installation.user("sam", &theirs, "owner").await;
     let body = json!({ "name": "my-demo", "project_id": ours, "greeting": "hi" });

@@ -131,7 +131,8 @@ async fn a_control_plane_adopts_what_runs(on: On) {
     assert!(page(&node, "/").await.contains("hello"), "nodes serve without a control plane");
     installation.up().await;
     let same = installation.active(DEMO).await;
-    let ids = |instance: &Value| -> Vec<Value> { nodes(instance).iter().map(|node| node["id"].clone()).collect() };
+    let ids =
+        |instance: &Value| -> Vec<Value> { nodes(instance).iter().map(|node| node["id"].clone()).collect() };
     assert_eq!(ids(&same), ids(&instance), "nothing is made twice");
     assert_eq!(recorded_pid(&dir.join("agent.json")), agent, "nothing is restarted");
     let _ = installation.call(Method::PATCH, DEMO, json!({ "greeting": "after" })).await.expect(200);

@@ -18,5 +18,5 @@ CREATE TABLE "ports_instances" (
     "last_port" integer NOT NULL,
     PRIMARY KEY ("id")
 );
-CREATE UNIQUE INDEX "ports_instances_project_id_name_key" ON "ports_instances" ("project_id", "name");
+CREATE UNIQUE INDEX "ports_instances_name_project_id_key" ON "ports_instances" ("name", "project_id");
 CREATE INDEX "ports_instances_project_id_id_idx" ON "ports_instances" ("project_id", "id");

@@ -17,5 +17,5 @@ CREATE TABLE "motd_instances" (
     "message" text NOT NULL,
     PRIMARY KEY ("id")
 );
-CREATE UNIQUE INDEX "motd_instances_project_id_name_key" ON "motd_instances" ("project_id", "name");
+CREATE UNIQUE INDEX "motd_instances_name_project_id_key" ON "motd_instances" ("name", "project_id");
 CREATE INDEX "motd_instances_project_id_id_idx" ON "motd_instances" ("project_id", "id");

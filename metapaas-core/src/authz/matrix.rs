@@ -4,15 +4,17 @@ use std::fmt::Write;
 
 use super::policy::least_role;
 use crate::descriptor::Action;
+use crate::iam;
 use crate::registry::Registry;
 use crate::role::Role;
 
 /// One line per permission: its name, and what viewer, operator and owner may do.
 pub fn print(registry: &Registry) -> String {
     let mut lines = Vec::new();
-    for registered in registry.types() {
-        let ty = registered.ty;
-        let custom = registered.actions.iter().map(|verb| Action::Custom(verb));
+    let own = iam::TYPES.into_iter().map(|ty| (ty, [].as_slice()));
+    let hosted = registry.types().iter().map(|registered| (registered.ty, registered.actions.as_slice()));
+    for (ty, verbs) in own.chain(hosted) {
+        let custom = verbs.iter().map(|verb| Action::Custom(verb));
         for action in Action::STANDARD.into_iter().chain(custom) {
             lines.push((ty.permission(action), least_role(ty, action)));
         }

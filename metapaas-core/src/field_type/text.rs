@@ -132,13 +132,13 @@ fn is_bucket_name(text: &str) -> bool {
 
 fn is_cidr(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return false };
-    let plain_number = bits.bytes().all(|byte| byte.is_ascii_digit()) && (bits == "0" || !bits.starts_with('0'));
+    let plain_number =
+        bits.bytes().all(|byte| byte.is_ascii_digit()) && (bits == "0" || !bits.starts_with('0'));
     let (Ok(address), Ok(bits), true) = (address.parse::<IpAddr>(), bits.parse::<u32>(), plain_number) else {
         return false;
     };
-    let host_bits = |width: u32, number: u128| {
-        bits <= width && (bits == width || number << (128 - width) << bits == 0)
-    };
+    let host_bits =
+        |width: u32, number: u128| bits <= width && (bits == width || number << (128 - width) << bits == 0);
     match address {
         IpAddr::V4(v4) => host_bits(32, u128::from(v4.to_bits())),
         IpAddr::V6(v6) => host_bits(128, v6.to_bits()),
@@ -155,9 +155,16 @@ mod tests {
             (&DNS_NAME, &["a", "my-app", "a1"], &["", "A", "1a", "a-", "-a", "a.b", "a_b"]),
             (&DOMAIN, &["a.b", "app.example.org", "1.example"], &["a", "a..b", "a.b.", "A.b", "1.2.3.4"]),
             (&EMAIL, &["a@b.c", "a.b+c@example.org"], &["a", "@b.c", "a@b", "a..b@c.d", "a b@c.d"]),
-            (&BUCKET_NAME, &["abc", "my.bucket-1"], &["ab", "a..b", "-ab", "10.0.0.1", "xn--abc", "a.-b", "ABC"]),
-            (&CIDR, &["10.0.0.0/8", "0.0.0.0/0", "::/0", "2001:db8::/32", "1.2.3.4/32"],
-             &["10.0.0.1/8", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/08", "2001:db8::1/32", "x/1"]),
+            (
+                &BUCKET_NAME,
+                &["abc", "my.bucket-1"],
+                &["ab", "a..b", "-ab", "10.0.0.1", "xn--abc", "a.-b", "ABC"],
+            ),
+            (
+                &CIDR,
+                &["10.0.0.0/8", "0.0.0.0/0", "::/0", "2001:db8::/32", "1.2.3.4/32"],
+                &["10.0.0.1/8", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/08", "2001:db8::1/32", "x/1"],
+            ),
         ];
         for (format, right, wrong) in cases {
             for text in right {

@@ -65,8 +65,7 @@ mod tests {
         let breaker = Breaker::default();
         let instance = Uuid::nil();
         let steps = ["web-0 update".to_owned()];
-        let tripped: Vec<bool> =
-            (0..=LIMIT).map(|_| breaker.count(instance, 1, &steps).is_some()).collect();
+        let tripped: Vec<bool> = (0..=LIMIT).map(|_| breaker.count(instance, 1, &steps).is_some()).collect();
         assert_eq!(tripped.iter().filter(|tripped| **tripped).count(), 1);
         assert!(breaker.count(instance, 1, &steps).unwrap().contains("web-0 update"));
         assert_eq!(breaker.count(instance, 2, &steps), None);

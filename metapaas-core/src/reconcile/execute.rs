@@ -9,10 +9,10 @@ use metapaas_protocol::Health;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::Reconciler;
 use super::document::{WireDocument, digest, document};
 use super::plan::{Input, Observed, Plan, Step, StepAction, plan};
 use super::summary::{self, Obstacle};
-use super::Reconciler;
 use crate::plan::{DesiredMeta, DesiredRow, DesiredTree, NodeSpec, PlanError};
 use crate::provider::{NodeRef, NodeRequest, Provider, ProviderError};
 use crate::registry::RegisteredType;
@@ -202,7 +202,8 @@ impl Reconciler {
         nodes: &[Node],
         plan: &Plan,
     ) -> Result<Option<Obstacle>, StoreError> {
-        let names: Vec<String> = plan.steps.iter().map(|step| format!("{} {:?}", step.node, step.action)).collect();
+        let names: Vec<String> =
+            plan.steps.iter().map(|step| format!("{} {:?}", step.node, step.action)).collect();
         if let Some(report) = self.breaker.count(instance.meta.id, instance.meta.generation, &names) {
             tracing::warn!(instance = %instance.meta.id, %report, "breaker tripped");
             return Ok(Some(Obstacle::Transient(report)));
@@ -370,7 +371,11 @@ impl Reconciler {
     }
 
     /// The end of a delete: rows below before the row above.
-    async fn remove_all(&self, instance: &Resource, children: &[Vec<Resource>]) -> Result<Passed, StoreError> {
+    async fn remove_all(
+        &self,
+        instance: &Resource,
+        children: &[Vec<Resource>],
+    ) -> Result<Passed, StoreError> {
         for row in children.iter().rev().flatten() {
             self.store.remove(row).await?;
         }

@@ -122,7 +122,9 @@ pub fn plan(input: &Input<'_>) -> Plan {
     let mut plan = Plan::default();
     for spec in input.wanted {
         match input.observed.iter().find(|observed| observed.node.place == spec.place) {
-            None => plan.push(None, &spec.place, StepAction::Create, "no node in this place", Disruption::None),
+            None => {
+                plan.push(None, &spec.place, StepAction::Create, "no node in this place", Disruption::None)
+            }
             // The place is free once the old node is gone.
             Some(observed) if observed.node.deleting_at.is_some() => {}
             Some(observed) => keep(&mut plan, input, spec, observed),
@@ -147,16 +149,34 @@ fn keep(plan: &mut Plan, input: &Input<'_>, spec: &NodeSpec, observed: &Observed
     if !node.made {
         plan.push(id, &node.place, StepAction::Ensure, "its provider has not made it yet", Disruption::None);
     } else if matches!(observed.state, Some(NodeState::Gone)) {
-        plan.push(id, &node.place, StepAction::Ensure, "its provider says that it is gone", Disruption::Outage);
+        plan.push(
+            id,
+            &node.place,
+            StepAction::Ensure,
+            "its provider says that it is gone",
+            Disruption::Outage,
+        );
     } else if matches!(observed.state, Some(NodeState::Stopped)) {
         plan.push(id, &node.place, StepAction::Ensure, "its agent does not run", Disruption::None);
     }
     let silent_at = observed.seen_at + input.policy.silence;
     if silent_at <= input.now {
         if node.health != "silent" {
-            plan.push(id, &node.place, StepAction::MarkSilent, "it has not reported for too long", Disruption::None);
+            plan.push(
+                id,
+                &node.place,
+                StepAction::MarkSilent,
+                "it has not reported for too long",
+                Disruption::None,
+            );
             // Perhaps it knows only control planes that are gone; its provider can tell it of this one.
-            plan.push(id, &node.place, StepAction::Ensure, "it may not know this control plane", Disruption::None);
+            plan.push(
+                id,
+                &node.place,
+                StepAction::Ensure,
+                "it may not know this control plane",
+                Disruption::None,
+            );
         }
     } else {
         plan.look_again(silent_at, node.last_seen_at.is_none());
@@ -241,7 +261,11 @@ mod tests {
         let wanted = NodeSpec::replicas(wanted, "web", 8080, &json!({}));
         let observed: Vec<Observed> = there
             .into_iter()
-            .map(|(node, state)| Observed { seen_at: node.last_seen_at.unwrap_or(start()), node, state: Some(state) })
+            .map(|(node, state)| Observed {
+                seen_at: node.last_seen_at.unwrap_or(start()),
+                node,
+                state: Some(state),
+            })
             .collect();
         let input = Input {
             wanted: &wanted,
@@ -256,7 +280,9 @@ mod tests {
         let steps: Vec<String> = once
             .steps
             .iter()
-            .map(|step| format!("{} {}", step.node, serde_json::to_value(step.action).unwrap().as_str().unwrap()))
+            .map(|step| {
+                format!("{} {}", step.node, serde_json::to_value(step.action).unwrap().as_str().unwrap())
+            })
             .collect();
         assert_eq!(steps, expected);
     }
@@ -281,7 +307,12 @@ mod tests {
 
     #[test]
     fn an_old_document_is_replaced() {
-        check(1, vec![(Node { document_generation: 0, ..node("web-0") }, NodeState::Running)], 1, &["web-0 update"]);
+        check(
+            1,
+            vec![(Node { document_generation: 0, ..node("web-0") }, NodeState::Running)],
+            1,
+            &["web-0 update"],
+        );
         let other = Node { document_digest: "other".into(), ..node("web-0") };
         check(1, vec![(other, NodeState::Running)], 1, &["web-0 update"]);
     }

@@ -74,7 +74,8 @@ pub fn instance(
     };
     meta.status = status.as_str().into();
     meta.conditions = raw_json(&[condition]);
-    meta.nodes = Some(raw_json(&nodes.iter().map(|node| node_view(node, before.meta.generation)).collect::<Vec<_>>()));
+    meta.nodes =
+        Some(raw_json(&nodes.iter().map(|node| node_view(node, before.meta.generation)).collect::<Vec<_>>()));
     outputs(&mut after, &live);
     (after, alarm)
 }
@@ -106,7 +107,8 @@ fn readiness(
         return Ready::no(reason, format!("node {}: {}", node.place, node.message));
     }
     if working < wanted.len() {
-        let waiting = live.iter().find(|node| !works(node)).map(|node| node.message.as_str()).unwrap_or_default();
+        let waiting =
+            live.iter().find(|node| !works(node)).map(|node| node.message.as_str()).unwrap_or_default();
         let detail = if waiting.is_empty() { String::new() } else { format!("; {waiting}") };
         return Ready::no("NodesStarting", format!("{working} of {} nodes{detail}", wanted.len()));
     }
@@ -153,7 +155,8 @@ pub fn child(before: &Resource, observed: i64, errors: &[ItemError], now: DateTi
         Some(error) => (Status::Error, Ready::no(error.code.clone(), error.message.clone())),
         None if in_force => (Status::Active, Ready::Yes),
         None => {
-            let status = if before.meta.observed_generation > 0 { Status::Updating } else { Status::Creating };
+            let status =
+                if before.meta.observed_generation > 0 { Status::Updating } else { Status::Creating };
             (status, Ready::no("NotApplied", "not every node has it yet"))
         }
     };
@@ -172,7 +175,8 @@ pub fn differs(before: &Resource, after: &Resource) -> bool {
         let fields = row.ty.fields.iter().zip(&row.fields);
         fields.filter(|(field, _)| field.output).map(|(_, datum)| datum.to_json()).collect()
     };
-    let json = |raw: &serde_json::value::RawValue| serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
+    let json =
+        |raw: &serde_json::value::RawValue| serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
     before.meta.status != after.meta.status
         || before.meta.observed_generation != after.meta.observed_generation
         || json(&before.meta.conditions) != json(&after.meta.conditions)

@@ -96,7 +96,8 @@ impl Reconciler {
                 self.store.finish_work(&claim, Outcome { due_at, attempts: 0, last_error: None }).await
             }
             Passed::Retry(message) => {
-                metrics::counter!("metapaas_reconcile_retries_total", "type" => claim.slug.clone()).increment(1);
+                metrics::counter!("metapaas_reconcile_retries_total", "type" => claim.slug.clone())
+                    .increment(1);
                 tracing::warn!(instance = %claim.resource_id, attempts = claim.attempts, %message, "will try again");
                 let due_at = Some(Utc::now() + backoff(claim.attempts));
                 let outcome = Outcome { due_at, attempts: claim.attempts, last_error: Some(message) };
@@ -133,7 +134,10 @@ impl Reconciler {
         for node in nodes {
             match self.store.node(node.id).await {
                 // A running agent learns where this control plane is; it may be elsewhere than before.
-                Ok(Some(row)) if row.deleting_at.is_none() && matches!(provider.observe(&node).await, Ok(NodeState::Running)) => {
+                Ok(Some(row))
+                    if row.deleting_at.is_none()
+                        && matches!(provider.observe(&node).await, Ok(NodeState::Running)) =>
+                {
                     let request = self.node_request(&row, BTreeMap::new());
                     if let Err(error) = provider.ensure(&request).await {
                         tracing::warn!(node = %node.id, %error, "adopting a node failed");

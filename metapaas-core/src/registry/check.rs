@@ -29,9 +29,24 @@ const RESERVED_PLURALS: [&str; 6] = ["actions", "events", "logs", "nodes", "vers
 
 /// Columns and members that the framework has on every row.
 const FRAMEWORK_FIELDS: [&str; 18] = [
-    "id", "project_id", "description", "version", "status", "conditions", "nodes", "generation",
-    "observed_generation", "held_generation", "revision", "labels", "created_at", "updated_at", "deleting_at",
-    "type", "parent_id", "instance_id",
+    "id",
+    "project_id",
+    "description",
+    "version",
+    "status",
+    "conditions",
+    "nodes",
+    "generation",
+    "observed_generation",
+    "held_generation",
+    "revision",
+    "labels",
+    "created_at",
+    "updated_at",
+    "deleting_at",
+    "type",
+    "parent_id",
+    "instance_id",
 ];
 
 pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
@@ -44,28 +59,52 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
     let mut registered: Vec<&TypeDescriptor> = Vec::new();
     for plugin in plugins {
         if !names.insert(plugin.name) || plugin.name == "metapaas" {
-            add("DUPLICATE_PLUGIN", format!("plugin `{}` is listed twice or uses a reserved name", plugin.name));
+            add(
+                "DUPLICATE_PLUGIN",
+                format!("plugin `{}` is listed twice or uses a reserved name", plugin.name),
+            );
         }
         for ty in &plugin.types {
             let owner = format!("{} of plugin `{}`", ty.name, plugin.name);
             if ty.parent.is_none()
                 && let Some(other) = slugs.insert(ty.slug, plugin.name)
             {
-                add("DUPLICATE_SLUG", format!("{owner}: slug `{}` belongs to plugin `{other}` already; choose another", ty.slug));
+                add(
+                    "DUPLICATE_SLUG",
+                    format!(
+                        "{owner}: slug `{}` belongs to plugin `{other}` already; choose another",
+                        ty.slug
+                    ),
+                );
             }
             if matches!(ty.slug, "metapaas" | "iam") {
-                add("RESERVED_SLUG", format!("{owner}: slug `{}` is the framework's own; choose another", ty.slug));
+                add(
+                    "RESERVED_SLUG",
+                    format!("{owner}: slug `{}` is the framework's own; choose another", ty.slug),
+                );
             }
             if let Some(other) = tables.insert(ty.table(), owner.clone()) {
-                add("DUPLICATE_TABLE", format!("{owner}: table `{}` is that of {other}; change slug or plural", ty.table()));
+                add(
+                    "DUPLICATE_TABLE",
+                    format!("{owner}: table `{}` is that of {other}; change slug or plural", ty.table()),
+                );
             }
             if ty.parent.is_some() && RESERVED_PLURALS.contains(&ty.plural) {
-                add("ROUTE_OVERLAP", format!("{owner}: plural `{}` is a path of the framework; choose another", ty.plural));
+                add(
+                    "ROUTE_OVERLAP",
+                    format!("{owner}: plural `{}` is a path of the framework; choose another", ty.plural),
+                );
             }
             if let Some(parent) = ty.parent
                 && !registered.iter().any(|other| same_type(other, parent))
             {
-                add("MISSING_PARENT", format!("{owner}: its parent {} is not registered before it; add `.instance::<{}>()` or `.child::<{}>()`", parent.name, parent.name, parent.name));
+                add(
+                    "MISSING_PARENT",
+                    format!(
+                        "{owner}: its parent {} is not registered before it; add `.instance::<{}>()` or `.child::<{}>()`",
+                        parent.name, parent.name, parent.name
+                    ),
+                );
             }
             if ty.depth() > 2 {
                 add("TOO_DEEP", format!("{owner}: paths have at most instance, child and grandchild"));
@@ -74,17 +113,28 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
             registered.push(ty);
         }
         for (slug, what) in plugin
-            .plans.iter().map(|(slug, _)| (slug, "plan"))
+            .plans
+            .iter()
+            .map(|(slug, _)| (slug, "plan"))
             .chain(plugin.drivers.iter().map(|(slug, _)| (slug, "driver")))
             .chain(plugin.versions.iter().map(|(slug, _)| (slug, "version list")))
         {
             if !plugin.types.iter().any(|ty| ty.slug == *slug) {
-                add("FOREIGN_TYPE", format!("plugin `{}` has a {what} for `{slug}`, which it does not register", plugin.name));
+                add(
+                    "FOREIGN_TYPE",
+                    format!("plugin `{}` has a {what} for `{slug}`, which it does not register", plugin.name),
+                );
             }
         }
         for (slug, _) in &plugin.plans {
             if !plugin.drivers.iter().any(|(of, _)| of == slug) {
-                add("MISSING_DRIVER", format!("plugin `{}` plans nodes for `{slug}` and has no driver for them; add `.driver::<T>(...)`", plugin.name));
+                add(
+                    "MISSING_DRIVER",
+                    format!(
+                        "plugin `{}` plans nodes for `{slug}` and has no driver for them; add `.driver::<T>(...)`",
+                        plugin.name
+                    ),
+                );
             }
         }
     }
@@ -94,7 +144,16 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
                 if let FieldKind::Ref(target) = field.kind
                     && !registered.iter().any(|other| same_type(other, target()))
                 {
-                    add("MISSING_REFERENCE", format!("{}.{} of plugin `{}` refers to {}, which no plugin registers", ty.name, field.name, plugin.name, target().name));
+                    add(
+                        "MISSING_REFERENCE",
+                        format!(
+                            "{}.{} of plugin `{}` refers to {}, which no plugin registers",
+                            ty.name,
+                            field.name,
+                            plugin.name,
+                            target().name
+                        ),
+                    );
                 }
             }
         }
@@ -131,7 +190,8 @@ fn fields(ty: &TypeDescriptor, owner: &str, add: &mut impl FnMut(&'static str, S
         if field.range.is_some() && !matches!(field.kind, FieldKind::Integer { .. } | FieldKind::Float) {
             add("MISPLACED_RULE", format!("{place}: `range` is for numbers"));
         }
-        if matches!(field.kind, FieldKind::List(inner) | FieldKind::Map(inner) if matches!(inner, FieldKind::Secret(_))) {
+        if matches!(field.kind, FieldKind::List(inner) | FieldKind::Map(inner) if matches!(inner, FieldKind::Secret(_)))
+        {
             add("NESTED_SECRET", format!("{place}: a secret must be a field of its own to be sealed"));
         }
     }
@@ -139,10 +199,21 @@ fn fields(ty: &TypeDescriptor, owner: &str, add: &mut impl FnMut(&'static str, S
         match ty.field(key) {
             None => add("MISSING_KEY", format!("{owner}: its key `{key}` is not one of its fields")),
             Some(field) if field.nullable || field.mutable || field.output => {
-                add("INVALID_KEY", format!("{owner}: its key `{key}` must be given on create and never change"));
+                add(
+                    "INVALID_KEY",
+                    format!("{owner}: its key `{key}` must be given on create and never change"),
+                );
             }
-            Some(field) if !matches!(field.kind, FieldKind::Text(_) | FieldKind::Enum(_) | FieldKind::Integer { .. }) => {
-                add("INVALID_KEY", format!("{owner}: its key `{key}` must be text, a whole number or an enum"));
+            Some(field)
+                if !matches!(
+                    field.kind,
+                    FieldKind::Text(_) | FieldKind::Enum(_) | FieldKind::Integer { .. }
+                ) =>
+            {
+                add(
+                    "INVALID_KEY",
+                    format!("{owner}: its key `{key}` must be text, a whole number or an enum"),
+                );
             }
             Some(_) => {}
         }

@@ -32,10 +32,14 @@ pub(super) fn encode(
         FieldKind::Uuid | FieldKind::Ref(_) => Arg::Uuid(value.as_str().and_then(|text| text.parse().ok())),
         FieldKind::Timestamp => Arg::Time(value.as_str().and_then(timestamp)),
         FieldKind::Duration => Arg::Int(value.as_str().and_then(duration_millis)),
-        FieldKind::List(_) | FieldKind::Map(_) | FieldKind::Json if field.nullable && value.is_null() => Arg::Json(None),
+        FieldKind::List(_) | FieldKind::Map(_) | FieldKind::Json if field.nullable && value.is_null() => {
+            Arg::Json(None)
+        }
         FieldKind::List(_) | FieldKind::Map(_) | FieldKind::Json => Arg::Json(Some(raw_json(value))),
         FieldKind::Secret(_) if value.is_null() => Arg::Text(None),
-        FieldKind::Secret(_) => Arg::Text(Some(keys.seal(&place(ty, field, id), value.to_string().as_bytes()))),
+        FieldKind::Secret(_) => {
+            Arg::Text(Some(keys.seal(&place(ty, field, id), value.to_string().as_bytes())))
+        }
     }
 }
 

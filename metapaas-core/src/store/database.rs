@@ -53,7 +53,9 @@ enum TxConnection {
 }
 
 /// A write on its way to the SQLite writer.
-pub struct Job(Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Finished> + Send>);
+pub struct Job(Work);
+
+type Work = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Finished> + Send>;
 
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -164,7 +166,8 @@ impl Database {
                         let result = work(tx).await;
                         let keep = result.is_ok();
                         let answer = Box::new(move |committed: Result<(), sqlx::Error>| {
-                            let committed = committed.map_err(|source| StoreError::from_sqlx(action, source).into());
+                            let committed =
+                                committed.map_err(|source| StoreError::from_sqlx(action, source).into());
                             // A caller that went away needs no answer.
                             let _ = answer.send(if keep { committed.and(result) } else { result });
                         });
@@ -220,12 +223,18 @@ impl Tx {
             TxConnection::Sqlite(connection) => {
                 let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
                 let query = statement.arguments(args).fold(query, bind_sqlite);
-                query.fetch_all(&mut **connection).await.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
+                query
+                    .fetch_all(&mut **connection)
+                    .await
+                    .map(|rows| rows.into_iter().map(Row::Sqlite).collect())
             }
             TxConnection::Postgres(transaction) => {
                 let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
                 let query = statement.arguments(args).fold(query, bind_postgres);
-                query.fetch_all(&mut **transaction).await.map(|rows| rows.into_iter().map(Row::Postgres).collect())
+                query
+                    .fetch_all(&mut **transaction)
+                    .await
+                    .map(|rows| rows.into_iter().map(Row::Postgres).collect())
             }
         };
         rows.map_err(|source| StoreError::from_sqlx(action, source))

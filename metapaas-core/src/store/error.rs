@@ -53,8 +53,7 @@ impl StoreError {
     pub(crate) fn from_sqlx(action: &'static str, source: sqlx::Error) -> Self {
         if let sqlx::Error::Database(error) = &source {
             if error.is_unique_violation() {
-                let constraint =
-                    error.constraint().map_or_else(|| error.message().to_owned(), str::to_owned);
+                let constraint = error.constraint().map_or_else(|| error.message().to_owned(), str::to_owned);
                 return Self::Taken { action, constraint };
             }
             // SQLite answers 1811, not 787, where ON DELETE RESTRICT refuses.
@@ -64,8 +63,9 @@ impl StoreError {
             // PostgreSQL: 08 connection, 40 rollback, 53 resources, 57 operator intervention, 25006 read-only.
             // SQLite (primary codes): 5 busy, 6 locked, 8 read-only, 10 input/output, 13 full.
             let code = error.code().unwrap_or_default().into_owned();
-            let postgres_transient =
-                ["08", "40", "53", "57", "25006"].iter().any(|class| code.len() == 5 && code.starts_with(class));
+            let postgres_transient = ["08", "40", "53", "57", "25006"]
+                .iter()
+                .any(|class| code.len() == 5 && code.starts_with(class));
             let sqlite_transient = code.len() < 5
                 && code.parse::<u32>().is_ok_and(|code| [5, 6, 8, 10, 13].contains(&(code & 0xff)));
             if postgres_transient || sqlite_transient {

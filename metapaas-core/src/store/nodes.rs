@@ -62,9 +62,27 @@ pub struct Node {
 }
 
 const COLUMNS: [&str; 21] = [
-    "id", "instance_id", "project_id", "type", "place", "provider", "address", "port", "location", "phase",
-    "document_generation", "document_digest", "applied_generation", "health", "message", "facts", "errors",
-    "removed", "last_seen_at", "created_at", "deleting_at",
+    "id",
+    "instance_id",
+    "project_id",
+    "type",
+    "place",
+    "provider",
+    "address",
+    "port",
+    "location",
+    "phase",
+    "document_generation",
+    "document_digest",
+    "applied_generation",
+    "health",
+    "message",
+    "facts",
+    "errors",
+    "removed",
+    "last_seen_at",
+    "created_at",
+    "deleting_at",
 ];
 
 #[derive(Debug)]
@@ -101,7 +119,10 @@ impl NodeStatements {
         let select = || Query::select().columns(COLUMNS.map(Alias::new)).from(table()).to_owned();
         let update = |columns: &[&'static str]| {
             let mut update = Query::update();
-            update.table(table()).and_where(col("id").eq(slot(ID))).value(Alias::new("updated_at"), slot(NOW));
+            update
+                .table(table())
+                .and_where(col("id").eq(slot(ID)))
+                .value(Alias::new("updated_at"), slot(NOW));
             for column in columns {
                 update.value(Alias::new(*column), slot(at(column)));
             }
@@ -119,7 +140,13 @@ impl NodeStatements {
         let mut set_document = update(&["document_generation", "document_digest"]);
         set_document.value(Alias::new("document"), slot(DOCUMENT));
         let mut report = update(&[
-            "applied_generation", "health", "message", "facts", "errors", "removed", "last_seen_at",
+            "applied_generation",
+            "health",
+            "message",
+            "facts",
+            "errors",
+            "removed",
+            "last_seen_at",
         ]);
         report.and_where(col("document_generation").gte(slot(at("applied_generation"))));
         let of_instance = select()
@@ -156,8 +183,10 @@ impl NodeStatements {
 }
 
 fn read(row: &Row) -> Result<Node, StoreError> {
-    let corrupt =
-        |detail: &dyn std::fmt::Display| StoreError::Corrupt { action: "read a node", detail: detail.to_string() };
+    let corrupt = |detail: &dyn std::fmt::Display| StoreError::Corrupt {
+        action: "read a node",
+        detail: detail.to_string(),
+    };
     let json = |column: &str| row.json(at(column)).required("json");
     Ok(Node {
         id: row.uuid(at("id")).required("id")?,
@@ -253,7 +282,8 @@ impl Store {
 
     /// A node's document and its digest, opened.
     pub(crate) async fn node_document(&self, id: Uuid) -> Result<Option<(String, String)>, StoreError> {
-        let rows = self.database.fetch("read a node's document", &self.node.document, &[Arg::from(id)]).await?;
+        let rows =
+            self.database.fetch("read a node's document", &self.node.document, &[Arg::from(id)]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let corrupt = |detail: String| StoreError::Corrupt { action: "open a node's document", detail };
         let sealed = row.text(0).required("document")?;

@@ -62,7 +62,12 @@ impl Operation {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub(super) async fn run_in(&self, tx: &mut Tx, action: &'static str, args: &[Arg]) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn run_in(
+        &self,
+        tx: &mut Tx,
+        action: &'static str,
+        args: &[Arg],
+    ) -> Result<Vec<Row>, StoreError> {
         let mut answer = Vec::new();
         for step in &self.steps {
             let rows = tx.fetch(action, &step.statement, args).await?;
@@ -177,7 +182,8 @@ impl OperationBuilder {
             Dialect::Postgres => {
                 let mut with = WithClause::new();
                 for (name, part, _) in self.parts {
-                    let cte = CommonTableExpression::new().query(part).table_name(Alias::new(name)).to_owned();
+                    let cte =
+                        CommonTableExpression::new().query(part).table_name(Alias::new(name)).to_owned();
                     with.cte(cte);
                 }
                 let answer = Query::select()

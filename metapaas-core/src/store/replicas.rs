@@ -22,7 +22,8 @@ impl Store {
     /// # Errors
     /// `Unavailable`.
     pub async fn ping(&self) -> Result<(), Error> {
-        let statement = Statement::new(self.database.dialect(), &Query::select().expr(Expr::cust("1")).to_owned());
+        let statement =
+            Statement::new(self.database.dialect(), &Query::select().expr(Expr::cust("1")).to_owned());
         self.database.fetch("ask the database", &statement, &[]).await?;
         Ok(())
     }
@@ -45,7 +46,8 @@ impl Store {
             .expr(Expr::cust("count(*)"))
             .from_subquery(rows, Alias::new("visible"))
             .to_owned();
-        let rows = self.database.fetch("count", &Statement::new(self.database.dialect(), &count), &args).await?;
+        let rows =
+            self.database.fetch("count", &Statement::new(self.database.dialect(), &count), &args).await?;
         Ok(rows.first().map(|row| row.int(0).required("count")).transpose()?.unwrap_or_default())
     }
 
@@ -83,19 +85,11 @@ impl Store {
             .order_by(Alias::new("started_at"), Order::Asc)
             .limit(4)
             .to_owned();
-        let args = vec![
-            Arg::from(id),
-            Arg::from(url),
-            Arg::from(now()),
-            Arg::from(since),
-            Arg::from(100),
-        ];
+        let args = vec![Arg::from(id), Arg::from(url), Arg::from(now()), Arg::from(since), Arg::from(100)];
         self.run_write("report a control plane", &Statement::new(dialect, &insert), args.clone()).await?;
         self.run_write("forget control planes", &Statement::new(dialect, &forget), args.clone()).await?;
-        let rows = self
-            .database
-            .fetch("list control planes", &Statement::new(dialect, &select), &args)
-            .await?;
+        let rows =
+            self.database.fetch("list control planes", &Statement::new(dialect, &select), &args).await?;
         rows.iter().map(|row| row.text(0).required("url")).collect()
     }
 

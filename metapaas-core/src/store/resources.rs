@@ -20,8 +20,8 @@ use crate::authz::{Allowed, Projects};
 use crate::descriptor::{Action, Spec};
 use crate::error::{Error, ErrorCode};
 use crate::registry::RegisteredType;
-use crate::status::{Condition, Ready};
 use crate::resource::{Change, Datum, Meta, NewResource, Resource};
+use crate::status::{Condition, Ready};
 
 /// A page of a list.
 #[derive(Clone, Debug)]
@@ -380,13 +380,11 @@ impl Store {
         let ty = registered.ty;
         let StoreError::Taken { constraint, .. } = &error else { return error.into() };
         let table = ty.table();
-        let unique = ty
-            .fields
-            .iter()
-            .filter(|field| Some(field.name) != ty.key_name())
-            .find(|field| constraint.split(|byte: char| !byte.is_alphanumeric() && byte != '_').any(|word| {
+        let unique = ty.fields.iter().filter(|field| Some(field.name) != ty.key_name()).find(|field| {
+            constraint.split(|byte: char| !byte.is_alphanumeric() && byte != '_').any(|word| {
                 word == field.name || word.strip_prefix(&table).is_some_and(|rest| rest.contains(field.name))
-            }));
+            })
+        });
         let (pointer, detail) = match unique {
             Some(field) => (format!("/{}", field.name), format!("another one has this {}", field.name)),
             None => {
@@ -401,7 +399,11 @@ impl Store {
 }
 
 fn held(registered: &RegisteredType, row: &super::value::Row) -> Result<i64, StoreError> {
-    if registered.ty.is_instance() { row.int(1).required("generation") } else { row.int(2).required("held_generation") }
+    if registered.ty.is_instance() {
+        row.int(1).required("generation")
+    } else {
+        row.int(2).required("held_generation")
+    }
 }
 
 fn key_of(resource: &Resource, fields: &[Value]) -> String {

@@ -179,7 +179,9 @@ impl Table {
         let mut table = Self { columns, primary_key: vec!["id".into()], indexes: Vec::new() };
         let name = ty.table();
         if let Some(key) = ty.key_name() {
-            table = table.unique(&name, &[siblings, key]);
+            // An instance is looked up by name alone when the caller sees all projects.
+            let columns = if ty.is_instance() { [key, siblings] } else { [siblings, key] };
+            table = table.unique(&name, &columns);
         }
         if !ty.is_instance() {
             table = table.index(&name, &["instance_id", "id"]);

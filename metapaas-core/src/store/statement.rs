@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use sea_query::{Expr, PostgresQueryBuilder, QueryStatementWriter, SimpleExpr, SqliteQueryBuilder, Value, Values, WithQuery};
+use sea_query::{
+    Expr, PostgresQueryBuilder, QueryStatementWriter, SimpleExpr, SqliteQueryBuilder, Value, Values,
+    WithQuery,
+};
 
 use super::value::Arg;
 

@@ -82,7 +82,9 @@ impl WorkStatements {
             .value(Alias::new("attempts"), Expr::cust("attempts + 1"))
             .value(Alias::new("claimed_wake"), Expr::cust("wake"))
             .and_where(col("resource_id").in_subquery(due))
-            .returning(Query::returning().columns(["resource_id", "type", "epoch", "attempts"].map(Alias::new)))
+            .returning(
+                Query::returning().columns(["resource_id", "type", "epoch", "attempts"].map(Alias::new)),
+            )
             .to_owned();
         let finish = Query::update()
             .table(table())
@@ -124,12 +126,8 @@ impl Store {
         lease: Duration,
     ) -> Result<Vec<Claim>, StoreError> {
         let now = now();
-        let args = vec![
-            Arg::from(now),
-            Arg::from(i64::from(limit)),
-            Arg::from(owner),
-            Arg::from(now + lease),
-        ];
+        let args =
+            vec![Arg::from(now), Arg::from(i64::from(limit)), Arg::from(owner), Arg::from(now + lease)];
         let rows = self.run_write("claim work", &self.work.claim, args).await?;
         rows.iter()
             .map(|row| {

@@ -38,16 +38,22 @@ pub fn canonical(kind: &FieldKind, value: &Value, pointer: &str, problems: &mut 
             Some(_) => wrong("INVALID_VALUE", format!("expected {}", format.expects)),
             None => wrong("INVALID_TYPE", format!("expected {}", expects(kind))),
         },
-        FieldKind::Uuid | FieldKind::Ref(_) => match value.as_str().and_then(|text| text.parse::<Uuid>().ok()) {
-            Some(id) => Value::String(id.to_string()),
-            None => wrong("INVALID_VALUE", format!("expected {}", expects(kind))),
-        },
-        FieldKind::Timestamp => match value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok()) {
+        FieldKind::Uuid | FieldKind::Ref(_) => {
+            match value.as_str().and_then(|text| text.parse::<Uuid>().ok()) {
+                Some(id) => Value::String(id.to_string()),
+                None => wrong("INVALID_VALUE", format!("expected {}", expects(kind))),
+            }
+        }
+        FieldKind::Timestamp => match value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+        {
             Some(time) if (1..=9999).contains(&time.to_utc().year()) => Value::String(rfc3339(time.to_utc())),
             _ => wrong("INVALID_VALUE", format!("expected {}", expects(kind))),
         },
         FieldKind::Duration => match value.as_str().map(humantime::parse_duration) {
-            Some(Ok(duration)) if i64::try_from(duration.as_millis()).is_ok() && duration.subsec_nanos() % 1_000_000 == 0 => {
+            Some(Ok(duration))
+                if i64::try_from(duration.as_millis()).is_ok()
+                    && duration.subsec_nanos() % 1_000_000 == 0 =>
+            {
                 Value::String(humantime::format_duration(duration).to_string())
             }
             _ => wrong("INVALID_VALUE", format!("expected {}", expects(kind))),
@@ -93,7 +99,10 @@ fn whole_number(value: &Value) -> Option<i64> {
     const END: f64 = 9_223_372_036_854_775_808.0;
     #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and in range")]
     value.as_i64().or_else(|| {
-        value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < END).map(|number| number as i64)
+        value
+            .as_f64()
+            .filter(|number| number.fract() == 0.0 && number.abs() < END)
+            .map(|number| number as i64)
     })
 }
 
@@ -104,7 +113,8 @@ fn plain_json(value: &Value) -> Option<Value> {
     Some(match value {
         Value::Number(number) => match (whole_number(value), number.as_u64(), number.as_f64()) {
             (Some(number), _, _) => Value::from(number),
-            (None, None, Some(float)) if float.fract() == 0.0 && (0.0..END).contains(&float) => {
+            (None, None, Some(float)) if float.fract() == 0.0 && (0.0..END).contains(&float) =>
+            {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
                 Value::from(float as u64)
             }
@@ -141,8 +151,11 @@ pub(super) fn rules(
         };
         if !(least..=greatest).contains(&(length as u64)) {
             let code = if (length as u64) < least { "TOO_SHORT" } else { "TOO_LONG" };
-            let bound =
-                if greatest >= u64::from(u32::MAX) { format!("at least {least}") } else { format!("{least} to {greatest}") };
+            let bound = if greatest >= u64::from(u32::MAX) {
+                format!("at least {least}")
+            } else {
+                format!("{least} to {greatest}")
+            };
             wrong(code, format!("expected {bound} {unit}, found {length}"));
         }
     }

@@ -11,8 +11,20 @@ use crate::resource::{Resource, type_name};
 
 /// Members that answers have and requests may repeat; they change nothing.
 pub(crate) const IGNORED: [&str; 14] = [
-    "id", "type", "status", "conditions", "nodes", "generation", "observed_generation", "revision",
-    "created_at", "updated_at", "instance_id", "parent_id", "project_id", "plan",
+    "id",
+    "type",
+    "status",
+    "conditions",
+    "nodes",
+    "generation",
+    "observed_generation",
+    "revision",
+    "created_at",
+    "updated_at",
+    "instance_id",
+    "parent_id",
+    "project_id",
+    "plan",
 ];
 
 /// Greatest length of a description, in characters.
@@ -38,7 +50,11 @@ pub(super) fn unknown_members(ty: &TypeDescriptor, body: &Map<String, Value>) ->
         .collect()
 }
 
-pub(super) fn name(ty: &TypeDescriptor, body: &Map<String, Value>, problems: &mut Vec<Problem>) -> Option<String> {
+pub(super) fn name(
+    ty: &TypeDescriptor,
+    body: &Map<String, Value>,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
     if !ty.has_framework_name() {
         if let Some(key) = ty.key_name() {
             not_an_id(key, body.get(key), problems);
@@ -68,7 +84,11 @@ fn not_an_id(key: &str, value: Option<&Value>, problems: &mut Vec<Problem>) {
     if let Some(Value::String(text)) = value
         && (text.is_empty() || text.parse::<Uuid>().is_ok())
     {
-        problems.push(Problem::new(format!("/{key}"), "INVALID_NAME", "may not be empty or look like a UUID"));
+        problems.push(Problem::new(
+            format!("/{key}"),
+            "INVALID_NAME",
+            "may not be empty or look like a UUID",
+        ));
     }
 }
 

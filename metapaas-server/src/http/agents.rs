@@ -20,7 +20,11 @@ use super::state::App;
 const WAIT_MAX: u64 = 60;
 
 /// `GET /v1/agents/document?after=<digest>&wait=<seconds>`
-pub(super) async fn document(State(app): State<App>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
+pub(super) async fn document(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Answer {
     let node = app.agents.authenticate(bearer(&headers)?)?;
     let mut query = Query::parse(query.as_deref(), &["after", "wait"]);
     let after = query.text("after").unwrap_or_default();

@@ -59,7 +59,11 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
 }
 
 /// Who asks.
-pub(super) async fn authenticate(app: &App, headers: &HeaderMap, id: RequestId) -> Result<RequestContext, Error> {
+pub(super) async fn authenticate(
+    app: &App,
+    headers: &HeaderMap,
+    id: RequestId,
+) -> Result<RequestContext, Error> {
     let actor = app.authenticator.authenticate(bearer(headers)?).await?;
     Ok(RequestContext { actor, request_id: id.0 })
 }
@@ -96,12 +100,7 @@ impl Call<'_> {
     }
 
     async fn list(&self, registered: &RegisteredType, mut locator: Locator) -> Answer {
-        let known: &[&str] = if registered.parent.is_none() {
-            &["limit", "page_token", "project_id"]
-        } else {
-            &["limit", "page_token", "project_id"]
-        };
-        let mut query = Query::parse(self.query, known);
+        let mut query = Query::parse(self.query, &["limit", "page_token", "project_id"]);
         let (limit, after, project) = (query.limit(), query.page_token(), query.id("project_id"));
         query.finish()?;
         locator.project = project;
@@ -180,10 +179,7 @@ impl Call<'_> {
         let (store, allowed) = (&self.app.store, &allowed);
         let Deleted::Underway(row) = self
             .with_fresh(registered, allowed, &locator, |current| {
-                async move {
-                    store.delete(allowed, registered, &current).await
-                }
-                .boxed()
+                async move { store.delete(allowed, registered, &current).await }.boxed()
             })
             .await?;
         Ok(resource(StatusCode::ACCEPTED, &row))

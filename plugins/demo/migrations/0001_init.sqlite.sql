@@ -19,7 +19,7 @@ CREATE TABLE "demo_instances" (
     "theme" text NOT NULL,
     PRIMARY KEY ("id")
 );
-CREATE UNIQUE INDEX "demo_instances_project_id_name_key" ON "demo_instances" ("project_id", "name");
+CREATE UNIQUE INDEX "demo_instances_name_project_id_key" ON "demo_instances" ("name", "project_id");
 CREATE INDEX "demo_instances_project_id_id_idx" ON "demo_instances" ("project_id", "id");
 
 CREATE TABLE "demo_pages" (

@@ -30,7 +30,10 @@ impl Locator {
 }
 
 /// Reads a row in the order of columns that the statements of the type select.
-pub(in crate::store) fn read_resource(ty: &'static TypeDescriptor, row: &Row) -> Result<Resource, StoreError> {
+pub(in crate::store) fn read_resource(
+    ty: &'static TypeDescriptor,
+    row: &Row,
+) -> Result<Resource, StoreError> {
     let mut columns = 0..;
     let mut next = || columns.next().unwrap_or_default();
     let id = row.uuid(next()).required("id")?;
@@ -118,7 +121,10 @@ impl Store {
         }
         if seen.len() > 1 {
             let ids: Vec<String> = seen.iter().map(|one| one.meta.id.to_string()).collect();
-            let detail = format!("several projects have a {} {last:?}; use the id or ?project_id=", registered.ty.name);
+            let detail = format!(
+                "several projects have a {} {last:?}; use the id or ?project_id=",
+                registered.ty.name
+            );
             return Err(Error::new(ErrorCode::AmbiguousName, detail).with("ids", ids));
         }
         seen.pop().ok_or_else(missing)

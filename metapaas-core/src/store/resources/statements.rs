@@ -135,7 +135,12 @@ fn select(ty: &TypeDescriptor) -> SelectStatement {
 }
 
 /// One page in the order of ids, which is the order of creation.
-pub(in crate::store) fn list(ty: &TypeDescriptor, projects: &Projects, later: bool, one_project: bool) -> SelectStatement {
+pub(in crate::store) fn list(
+    ty: &TypeDescriptor,
+    projects: &Projects,
+    later: bool,
+    one_project: bool,
+) -> SelectStatement {
     let mut select = select(ty);
     if !ty.is_instance() {
         select.and_where(Expr::col(Alias::new("parent_id")).eq(slot(list_slots::PARENT)));
@@ -191,7 +196,12 @@ fn begin(dialect: Dialect, ty: &TypeDescriptor) -> OperationBuilder {
 }
 
 /// Ends a user's operation: the instance above a child moves on, the event is kept, the worker is told.
-fn end(mut builder: OperationBuilder, dialect: Dialect, ty: &TypeDescriptor, columns: &[&'static str]) -> Operation {
+fn end(
+    mut builder: OperationBuilder,
+    dialect: Dialect,
+    ty: &TypeDescriptor,
+    columns: &[&'static str],
+) -> Operation {
     if !ty.is_instance() {
         let mut raise = Query::update();
         raise
@@ -201,7 +211,9 @@ fn end(mut builder: OperationBuilder, dialect: Dialect, ty: &TypeDescriptor, col
             .value(Alias::new("updated_at"), slot(slots::NOW))
             .value(
                 Alias::new("status"),
-                Expr::cust("CASE status WHEN 'ACTIVE' THEN 'UPDATING' WHEN 'ERROR' THEN 'UPDATING' ELSE status END"),
+                Expr::cust(
+                    "CASE status WHEN 'ACTIVE' THEN 'UPDATING' WHEN 'ERROR' THEN 'UPDATING' ELSE status END",
+                ),
             )
             .and_where(Expr::col(Alias::new("id")).eq(slot(slots::INSTANCE)));
         if dialect == Dialect::Postgres {
