@@ -1,6 +1,7 @@
 //! One binary for all end-to-end tests: a list of modules.
 
 mod api;
+mod docs;
 mod golden;
 mod iam;
 mod lifecycle;
