@@ -62,6 +62,8 @@ impl Agents {
             let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner).clone();
             if wire_digest(&digest, &endpoints) != after
                 && let Some(node) = self.store.node(node_id).await?
+                // Else it changed between the two readings, and the old one would go out under the new one's name.
+                && node.document_digest == digest
             {
                 let document: WireDocument = serde_json::from_str(&text).map_err(Error::internal)?;
                 let digest = wire_digest(&node.document_digest, &endpoints);

@@ -126,6 +126,14 @@ pub enum PlanError {
     /// A stored field is not of its kind.
     #[error("read the desired state")]
     Field(#[source] FieldError),
+    /// It waits for another resource; it is planned again when that one changes.
+    #[error("{message}")]
+    Blocked {
+        /// Id of the resource that it waits for.
+        on: Uuid,
+        /// What it waits for, for people.
+        message: String,
+    },
     /// The plugin cannot serve this spec, for a reason that only a new spec can mend.
     #[error("{0}")]
     Unsatisfiable(String),

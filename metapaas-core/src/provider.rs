@@ -104,6 +104,14 @@ pub enum ProviderError {
         #[source]
         source: std::io::Error,
     },
+    /// It has been asked too much; it wants to be left alone for a while.
+    #[error("{action}: asked too often")]
+    Throttled {
+        /// What was tried.
+        action: String,
+        /// For how long.
+        retry_after: std::time::Duration,
+    },
     /// What the node's id stands for, such as its address, is another node's; a node with another id may do.
     #[error("{0}")]
     Taken(String),

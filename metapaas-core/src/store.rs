@@ -27,6 +27,7 @@ pub use self::error::StoreError;
 pub use self::nodes::Node;
 use self::nodes::NodeStatements;
 pub use self::replicas::COUNT_MAX;
+use self::resources::references::References;
 use self::resources::statements::TypeStatements;
 pub use self::resources::{Deleted, Locator, Page, now};
 pub use self::statement::{Dialect, Statement, slot};
@@ -44,6 +45,7 @@ pub struct Store {
     registry: Arc<Registry>,
     keys: Arc<KeyRing>,
     types: Vec<TypeStatements>,
+    references: Vec<Arc<References>>,
     work: WorkStatements,
     node: NodeStatements,
     changes: broadcast::Sender<Uuid>,
@@ -58,11 +60,14 @@ impl Store {
             .map(|registered| TypeStatements::new(database.dialect(), registered.ty))
             .collect();
         let dialect = database.dialect();
+        let references = |registered| Arc::new(References::new(dialect, &registry, registered));
+        let references = registry.types().iter().map(references).collect();
         Self {
             database,
             registry,
             keys,
             types,
+            references,
             work: WorkStatements::new(dialect),
             node: NodeStatements::new(dialect),
             changes: broadcast::channel(1024).0,

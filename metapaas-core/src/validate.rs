@@ -10,7 +10,7 @@ pub use self::kind::canonical;
 pub(crate) use self::kind::{duration_millis, timestamp};
 pub(crate) use self::meta::{DESCRIPTION_MAX, IGNORED};
 use crate::authz::Allowed;
-use crate::descriptor::{FieldDescriptor, FieldKind, Scope, Spec, TypeCheck};
+use crate::descriptor::{FieldDescriptor, FieldKind, Key, Scope, Spec, TypeCheck, Unique};
 use crate::error::{Error, ErrorCode, Problem};
 use crate::registry::RegisteredType;
 use crate::resource::{Change, NewResource, Resource};
@@ -75,21 +75,22 @@ pub fn create(
     for (index, field) in ty.fields.iter().enumerate() {
         let given = if field.output { None } else { body.get(field.name) };
         let value = match given {
-            Some(value) if !value.is_null() || field.nullable || field.default.is_none() => {
+            Some(value) if !value.is_null() || field.nullable => {
                 if !allowed.may_set(field, project_id) {
                     forbidden.push(field);
                 }
                 checked(registered, index, value, None, &mut problems)
             }
-            _ => match field.default {
+            _ => match default(field) {
                 Some(default) => {
                     if field.is_secret() {
                         generated.push(index);
                     }
-                    default()
+                    default
                 }
                 None if field.is_required() => {
-                    let detail = format!("give {}", kind::expects(&field.kind));
+                    let what = if given.is_some() { "may not be null; " } else { "" };
+                    let detail = format!("{what}give {}", kind::expects(&field.kind));
                     problems.push(Problem::new(pointer(field), "REQUIRED", detail));
                     Value::Null
                 }
@@ -172,8 +173,8 @@ pub fn update(
                 checked(registered, index, &merged, Some(old), &mut problems)
             }
             // Null, or left out of a PUT: back to the default.
-            given => match field.default {
-                Some(default) => default(),
+            given => match default(field) {
+                Some(default) => default,
                 None if field.nullable => Value::Null,
                 None => {
                     let what = if given.is_some() { "may not be null" } else { "is missing" };
@@ -206,6 +207,14 @@ fn object(body: &Value) -> Result<&Map<String, Value>, Error> {
     body.as_object().ok_or_else(|| Error::invalid_at("", "INVALID_TYPE", "expected a JSON object"))
 }
 
+/// The canonical form of a field's default; an author's mistake in it stays as it is.
+fn default(field: &FieldDescriptor) -> Option<Value> {
+    let value = field.default?();
+    let mut problems = Vec::new();
+    let checked = canonical(&field.kind, &value, "", &mut problems);
+    Some(if problems.is_empty() { checked } else { value })
+}
+
 fn pointer(field: &FieldDescriptor) -> String {
     format!("/{}", field.name)
 }
@@ -225,7 +234,8 @@ fn checked(
     let before = problems.len();
     let value = canonical(&field.kind, value, &pointer(field), problems);
     if problems.len() == before {
-        kind::rules(field, registered.patterns[index].as_ref(), &value, problems);
+        let is_indexed = field.unique != Unique::No || registered.ty.key == Key::Field(field.name);
+        kind::rules(field, is_indexed, registered.patterns[index].as_ref(), &value, problems);
     }
     if problems.len() == before
         && let Some(check) = field.check

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use metapaas_protocol::Health;
@@ -31,6 +32,10 @@ pub(super) enum Passed {
     LookAgain(Option<DateTime<Utc>>),
     /// It did not work and is tried again with backoff.
     Retry(String),
+    /// It did not work and is tried again after that long.
+    RetryAfter(String, Duration),
+    /// It waits for a change of the resource with that id.
+    Blocked(String, Uuid),
 }
 
 /// Why a step could not be taken.
@@ -82,8 +87,12 @@ impl Reconciler {
         if instance.is_deleting() && nodes.is_empty() {
             return self.remove_all(&instance, &children).await;
         }
-        let retry = match &obstacle {
-            Some(Obstacle::Transient(message)) => Some(message.clone()),
+        let held_up = match &obstacle {
+            Some(Obstacle::Transient(message)) => Some(Passed::Retry(message.clone())),
+            Some(Obstacle::Throttled { message, retry_after }) => {
+                Some(Passed::RetryAfter(message.clone(), *retry_after))
+            }
+            Some(Obstacle::Blocked { on, message }) => Some(Passed::Blocked(message.clone(), *on)),
             _ => None,
         };
         let wanted = wanted.unwrap_or_default();
@@ -97,8 +106,8 @@ impl Reconciler {
             self.breaker.forget(instance.meta.id);
         }
         self.children(&after, &children, &nodes).await?;
-        if let Some(message) = retry {
-            return Ok(Passed::Retry(message));
+        if let Some(held_up) = held_up {
+            return Ok(held_up);
         }
         Ok(Passed::LookAgain([look_again_at, alarm].into_iter().flatten().min()))
     }
@@ -122,6 +131,7 @@ impl Reconciler {
         // A plugin's bug must not take the control plane with it.
         match catch_unwind(AssertUnwindSafe(|| plan(Arc::new(tree)))) {
             Ok(Ok(wanted)) => (Some(wanted), None),
+            Ok(Err(PlanError::Blocked { on, message })) => (None, Some(Obstacle::Blocked { on, message })),
             Ok(Err(PlanError::Unsatisfiable(message))) => terminal("Unsatisfiable", message),
             Ok(Err(error @ PlanError::Field(_))) => terminal("Unreadable", error.to_string()),
             Err(_) => {
@@ -221,6 +231,10 @@ impl Reconciler {
                 }
                 Err(Failure::Provider(ProviderError::Terminal(message) | ProviderError::Taken(message))) => {
                     return Ok(Some(Obstacle::Terminal { reason: "ProviderRefused", message }));
+                }
+                Err(Failure::Provider(ProviderError::Throttled { action, retry_after })) => {
+                    let message = format!("{action}: asked too often");
+                    return Ok(Some(Obstacle::Throttled { message, retry_after }));
                 }
                 Err(Failure::Provider(ProviderError::Transient { action, source })) => {
                     return Ok(Some(Obstacle::Transient(format!("{action}: {source}"))));
@@ -364,10 +378,30 @@ impl Reconciler {
                 self.store.write_observed(&after).await?;
             }
         }
-        for row in gone.into_iter().rev() {
-            self.store.remove(row).await?;
+        self.remove(gone.into_iter().rev().collect()).await
+    }
+
+    /// Removes rows. One that another of them refers to waits for that one.
+    async fn remove(&self, mut rows: Vec<&Resource>) -> Result<(), StoreError> {
+        loop {
+            let mut later = Vec::new();
+            let mut reason = None;
+            for row in &rows {
+                match self.store.remove(row).await {
+                    Ok(()) => {}
+                    Err(error @ StoreError::Reference { .. }) => {
+                        later.push(*row);
+                        reason = Some(error);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            match reason {
+                None => return Ok(()),
+                Some(error) if later.len() == rows.len() => return Err(error),
+                Some(_) => rows = later,
+            }
         }
-        Ok(())
     }
 
     /// The end of a delete: rows below before the row above.
@@ -376,10 +410,7 @@ impl Reconciler {
         instance: &Resource,
         children: &[Vec<Resource>],
     ) -> Result<Passed, StoreError> {
-        for row in children.iter().rev().flatten() {
-            self.store.remove(row).await?;
-        }
-        self.store.remove(instance).await?;
+        self.remove(children.iter().rev().flatten().chain([instance]).collect()).await?;
         self.breaker.forget(instance.meta.id);
         Ok(Passed::Gone)
     }

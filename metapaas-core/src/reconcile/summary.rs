@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use metapaas_protocol::ItemError;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::plan::Policy;
 use crate::plan::NodeSpec;
@@ -18,6 +19,20 @@ use crate::validate::canonical;
 pub enum Obstacle {
     /// It is tried again.
     Transient(String),
+    /// It is tried again after that long: somebody asked for patience.
+    Throttled {
+        /// For people.
+        message: String,
+        /// How long.
+        retry_after: Duration,
+    },
+    /// It waits for a change of another resource.
+    Blocked {
+        /// Its id.
+        on: Uuid,
+        /// For people.
+        message: String,
+    },
     /// It waits for a new generation.
     Terminal {
         /// One word for programs.
@@ -93,6 +108,8 @@ fn readiness(
     match obstacle {
         Some(Obstacle::Terminal { reason, message }) => return Ready::no(*reason, message.clone()),
         Some(Obstacle::Transient(message)) => return Ready::no("Retrying", message.clone()),
+        Some(Obstacle::Throttled { message, .. }) => return Ready::no("Throttled", message.clone()),
+        Some(Obstacle::Blocked { message, .. }) => return Ready::no("Blocked", message.clone()),
         None => {}
     }
     let generation = before.meta.generation;

@@ -90,19 +90,19 @@ impl Reconciler {
         };
         metrics::histogram!("metapaas_reconcile_seconds", "type" => claim.slug.clone())
             .record(started.elapsed().as_secs_f64());
-        let finished = match passed {
-            Passed::Gone => self.store.forget_work(&claim).await,
+        let outcome = match passed {
+            Passed::Gone => None,
             Passed::LookAgain(due_at) => {
-                self.store.finish_work(&claim, Outcome { due_at, attempts: 0, last_error: None }).await
+                Some(Outcome { due_at, attempts: 0, waiting_for: None, last_error: None })
             }
-            Passed::Retry(message) => {
-                metrics::counter!("metapaas_reconcile_retries_total", "type" => claim.slug.clone())
-                    .increment(1);
-                tracing::warn!(instance = %claim.resource_id, attempts = claim.attempts, %message, "will try again");
-                let due_at = Some(Utc::now() + backoff(claim.attempts));
-                let outcome = Outcome { due_at, attempts: claim.attempts, last_error: Some(message) };
-                self.store.finish_work(&claim, outcome).await
-            }
+            Passed::Retry(message) => Some(retry(&claim, message, backoff(claim.attempts), None)),
+            Passed::RetryAfter(message, pause) => Some(retry(&claim, message, jittered(pause), None)),
+            // The change that it waits for wakes it; the pause is for a change that nobody told of.
+            Passed::Blocked(message, on) => Some(retry(&claim, message, jittered(BACKOFF_LAST), Some(on))),
+        };
+        let finished = match outcome {
+            None => self.store.forget_work(&claim).await,
+            Some(outcome) => self.store.finish_work(&claim, outcome).await,
         };
         if let Err(error) = finished {
             // The lease runs out and the work is done again, which does no harm.
@@ -196,6 +196,13 @@ async fn hint(changes: &mut broadcast::Receiver<Uuid>) {
     // One look at the queue serves all hints that came together.
     tokio::time::sleep(Duration::from_millis(2)).await;
     while changes.try_recv().is_ok() {}
+}
+
+fn retry(claim: &Claim, message: String, pause: Duration, waiting_for: Option<Uuid>) -> Outcome {
+    metrics::counter!("metapaas_reconcile_retries_total", "type" => claim.slug.clone()).increment(1);
+    tracing::warn!(instance = %claim.resource_id, attempts = claim.attempts, %message, "will try again");
+    let due_at = Some(Utc::now() + pause);
+    Outcome { due_at, attempts: claim.attempts, waiting_for, last_error: Some(message) }
 }
 
 fn backoff(attempts: u32) -> Duration {

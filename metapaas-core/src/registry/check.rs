@@ -6,7 +6,7 @@ use std::fmt;
 use regex::Regex;
 
 use super::same_type;
-use crate::descriptor::{FieldKind, Key, TypeDescriptor};
+use crate::descriptor::{FieldKind, Key, TypeDescriptor, Unique};
 use crate::plugin::Plugin;
 
 /// Two plugins, types or fields that cannot be hosted together, or one that cannot be hosted at all.
@@ -74,6 +74,16 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
                     format!(
                         "{owner}: slug `{}` belongs to plugin `{other}` already; choose another",
                         ty.slug
+                    ),
+                );
+            }
+            if !is_name(ty.slug, "", 31) || !is_name(ty.plural, "-", 31) {
+                add(
+                    "INVALID_NAME",
+                    format!(
+                        "{owner}: slug `{}` must be lower-case letters and digits, plural `{}` also hyphens, both \
+                         at most 31 and starting with a letter",
+                        ty.slug, ty.plural
                     ),
                 );
             }
@@ -168,6 +178,15 @@ fn fields(ty: &TypeDescriptor, owner: &str, add: &mut impl FnMut(&'static str, S
         if !seen.insert(field.name) {
             add("DUPLICATE_FIELD", format!("{place} is there twice"));
         }
+        if !is_name(field.name, "_", 63) {
+            add(
+                "INVALID_NAME",
+                format!(
+                    "{place}: its name must be at most 63 lower-case letters, digits and underscores, starting with \
+                     a letter"
+                ),
+            );
+        }
         let stands_for_name = field.name == "name" && ty.key == Key::Field("name");
         if FRAMEWORK_FIELDS.contains(&field.name) || (field.name == "name" && !stands_for_name) {
             add("RESERVED_FIELD", format!("{place}: the framework has a field of that name; choose another"));
@@ -190,8 +209,10 @@ fn fields(ty: &TypeDescriptor, owner: &str, add: &mut impl FnMut(&'static str, S
         if field.range.is_some() && !matches!(field.kind, FieldKind::Integer { .. } | FieldKind::Float) {
             add("MISPLACED_RULE", format!("{place}: `range` is for numbers"));
         }
-        if matches!(field.kind, FieldKind::List(inner) | FieldKind::Map(inner) if matches!(inner, FieldKind::Secret(_)))
-        {
+        if field.unique != Unique::No && !is_comparable(&field.kind) {
+            add("MISPLACED_RULE", format!("{place}: `unique` is not for lists, maps, JSON and secrets"));
+        }
+        if has_secret_inside(&field.kind) {
             add("NESTED_SECRET", format!("{place}: a secret must be a field of its own to be sealed"));
         }
     }
@@ -218,6 +239,26 @@ fn fields(ty: &TypeDescriptor, owner: &str, add: &mut impl FnMut(&'static str, S
             Some(_) => {}
         }
     }
+}
+
+/// Whether an index can tell two values apart. Two seals of the same secret differ.
+const fn is_comparable(kind: &FieldKind) -> bool {
+    !matches!(kind, FieldKind::List(_) | FieldKind::Map(_) | FieldKind::Json | FieldKind::Secret(_))
+}
+
+fn has_secret_inside(kind: &FieldKind) -> bool {
+    match kind {
+        FieldKind::List(inner) | FieldKind::Map(inner) | FieldKind::Secret(inner) => {
+            matches!(inner, FieldKind::Secret(_)) || has_secret_inside(inner)
+        }
+        _ => false,
+    }
+}
+
+/// Names are parts of paths, permissions, tables and columns. `#[paas_type]` has the same rule.
+fn is_name(name: &str, also: &str, most: usize) -> bool {
+    let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || also.contains(letter);
+    name.len() <= most && name.starts_with(|first: char| first.is_ascii_lowercase()) && name.chars().all(fits)
 }
 
 /// A field's pattern. As in JSON Schema it may match anywhere; authors anchor it.

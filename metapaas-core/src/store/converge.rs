@@ -51,6 +51,7 @@ impl Store {
         let statements = self.statements(registered);
         let rows = statements.observe.run(&self.database, "write a status", args).await?;
         if !rows.is_empty() {
+            self.wake_waiting(row.meta.id).await?;
             self.changed(row.meta.id);
         }
         Ok(!rows.is_empty())

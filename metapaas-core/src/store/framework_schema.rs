@@ -132,9 +132,7 @@ fn events() -> Table {
         int("generation"),
         json("detail").nullable(),
     ])
-    .index("metapaas_events", &["at"])
     .index("metapaas_events", &["resource_id", "seq"])
-    .index("metapaas_events", &["project_id", "seq"])
 }
 
 fn work() -> Table {

@@ -105,17 +105,24 @@ pub(super) const LOCKED: &str = "locked_instance";
 const REVISION: &str = "next_revision";
 
 impl OperationBuilder {
-    /// Begins by taking the next two revisions: one for the row, one for the instance above it.
-    pub(super) fn new(dialect: Dialect) -> Self {
+    /// Begins by taking the next revision for the row, and before it one for the instance above it, if there is one.
+    pub(super) fn new(dialect: Dialect, has_instance_above: bool) -> Self {
         let next: SubQueryStatement = match dialect {
-            Dialect::Postgres => Query::select()
-                .expr_as(Expr::cust("nextval('metapaas_revision')"), Alias::new("instance_revision"))
-                .expr_as(Expr::cust("nextval('metapaas_revision')"), Alias::new("revision"))
-                .to_owned()
-                .into(),
+            Dialect::Postgres => {
+                let mut next = Query::select();
+                if has_instance_above {
+                    let name = Alias::new("instance_revision");
+                    next.expr_as(Expr::cust("nextval('metapaas_revision')"), name);
+                }
+                next.expr_as(Expr::cust("nextval('metapaas_revision')"), Alias::new("revision"));
+                next.into()
+            }
             Dialect::Sqlite => Query::update()
                 .table(Alias::new("metapaas_counters"))
-                .value(Alias::new("value"), Expr::cust("value + 2"))
+                .value(
+                    Alias::new("value"),
+                    Expr::cust(if has_instance_above { "value + 2" } else { "value + 1" }),
+                )
                 .and_where(Expr::cust("name = 'revision'"))
                 .to_owned()
                 .into(),

@@ -1,5 +1,6 @@
 //! Rows of the hosted types: what requests do to them. Every function takes the [`Allowed`] token.
 
+pub(super) mod references;
 pub(super) mod rows;
 pub(super) mod statements;
 
@@ -10,15 +11,16 @@ use uuid::Uuid;
 
 pub use self::rows::Locator;
 use self::rows::read_resource;
-use self::statements::{list, slots};
+use self::statements::{holder, is_dropped_reference, list, slots, unique_columns};
 use super::Store;
 use super::error::StoreError;
+use super::schema::index_name;
 use super::statement::Statement;
-use super::value::{Arg, Required, raw_json};
+use super::value::{Arg, Required, Row, raw_json};
 use super::{codec, resources::statements::TypeStatements};
 use crate::authz::{Allowed, Projects};
-use crate::descriptor::{Action, Spec};
-use crate::error::{Error, ErrorCode};
+use crate::descriptor::{Action, FieldDescriptor, Spec};
+use crate::error::{Error, ErrorCode, Problem};
 use crate::registry::RegisteredType;
 use crate::resource::{Change, Datum, Meta, NewResource, Resource};
 use crate::status::{Condition, Ready};
@@ -77,6 +79,11 @@ impl Store {
         after: Option<Uuid>,
         limit: u16,
     ) -> Result<Page, Error> {
+        if let Some(parent) = parent {
+            let above = allowed.for_type(parent.ty).also(Action::Read);
+            above.on_row(parent.meta.project_id, &parent.key())?;
+            allowed.in_project(parent.meta.project_id)?;
+        }
         let statements = self.statements(registered);
         let later = usize::from(after.is_some());
         let mut args = vec![
@@ -130,7 +137,9 @@ impl Store {
         new: NewResource,
     ) -> Result<Resource, Error> {
         let ty = registered.ty;
-        allowed.in_project(new.project_id)?;
+        // A child belongs where its parent does.
+        let project_id = parent.map_or(new.project_id, |parent| parent.meta.project_id);
+        allowed.in_project(project_id)?;
         if let Some(parent) = parent.filter(|parent| parent.is_deleting()) {
             return Err(deleting(parent));
         }
@@ -138,7 +147,7 @@ impl Store {
         let now = now();
         let meta = Meta {
             id,
-            project_id: new.project_id,
+            project_id,
             instance_id: parent.map_or(id, |parent| parent.meta.instance_id),
             parent_id: parent.map_or(id, |parent| parent.meta.id),
             name: new.name,
@@ -162,15 +171,13 @@ impl Store {
         for (field, value) in ty.fields.iter().zip(&new.fields) {
             args.push(codec::encode(&self.keys, ty, field, id, value));
         }
-        let rows = self.statements(registered).create.run(&self.database, "create", args).await;
+        let rows = self.statements(registered).create.run(&self.database, "create", args.clone()).await;
         let rows = match rows {
             Ok(rows) => rows,
-            Err(error) => {
-                let error = self.explain_conflict(registered, error, &key);
-                return Err(self.name_holder(allowed, registered, &resource, &key, error).await);
-            }
+            Err(error) => return Err(self.explain_conflict(allowed, registered, error, &args, &key).await),
         };
         let Some(row) = rows.first() else {
+            self.missing_references(registered, &args).await?;
             return Err(parent.map_or_else(|| Error::internal("a create answered no row"), deleting));
         };
         resource.meta.revision = row.int(0).required("revision")?;
@@ -179,10 +186,8 @@ impl Store {
             let field = &ty.fields[index];
             resource.fields[index] = if new.generated.contains(&index) {
                 Datum::Written(value)
-            } else if field.is_secret() {
-                Datum::Sealed(String::new())
             } else {
-                datum(value)
+                datum(field, value, &args[slots::FIELDS + index])
             };
         }
         self.changed(resource.meta.instance_id);
@@ -244,13 +249,18 @@ impl Store {
                 (None, datum) => codec::encode(&self.keys, ty, field, current.meta.id, &datum.to_json()),
             });
             if let Some(value) = value {
-                updated.fields[index] =
-                    if field.is_secret() { Datum::Sealed(String::new()) } else { datum(value) };
+                updated.fields[index] = datum(field, value, &args[slots::FIELDS + index]);
             }
         }
-        let rows = self.statements(registered).update.run(&self.database, "update", args).await;
-        let rows = rows.map_err(|error| self.explain_conflict(registered, error, &key))?;
-        let row = rows.first().ok_or_else(|| changed_meanwhile(current))?;
+        let rows = self.statements(registered).update.run(&self.database, "update", args.clone()).await;
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => return Err(self.explain_conflict(allowed, registered, error, &args, &key).await),
+        };
+        let Some(row) = rows.first() else {
+            self.missing_references(registered, &args).await?;
+            return Err(changed_meanwhile(current));
+        };
         updated.meta.revision = row.int(0).required("revision")?;
         updated.meta.generation = row.int(1).required("generation")?;
         updated.meta.held_generation = held(registered, row)?;
@@ -261,7 +271,8 @@ impl Store {
     /// Asks for a row to go away. A repeat finds it on its way.
     ///
     /// # Errors
-    /// `Forbidden`, `PreconditionFailed` when the row has changed since, `Unavailable`.
+    /// `Forbidden`, `PreconditionFailed` when the row has changed since, `InUse` when a row that would not go with it
+    /// refers to it or to one below it, `Unavailable`.
     pub async fn delete(
         &self,
         allowed: &Allowed,
@@ -279,12 +290,48 @@ impl Store {
         going.meta.deleting_at = Some(now);
         going.meta.status = "DELETING".into();
         let args = self.arguments(allowed, &going, &key, "deleting", None);
-        let rows = self.statements(registered).mark_deleting.run(&self.database, "delete", args).await?;
+        for (field, datum) in registered.ty.fields.iter().zip(&mut going.fields) {
+            if is_dropped_reference(field) {
+                *datum = Datum::Null;
+            }
+        }
+        let rows = self.mark_deleting(registered, current, args).await?;
         let row = rows.first().ok_or_else(|| changed_meanwhile(current))?;
         going.meta.revision = row.int(0).required("revision")?;
         going.meta.held_generation = held(registered, row)?;
         self.changed(going.meta.instance_id);
         Ok(Deleted::Underway(Box::new(going)))
+    }
+
+    /// Marks a row when nobody refers to it, which takes a transaction where somebody may.
+    async fn mark_deleting(
+        &self,
+        registered: &RegisteredType,
+        current: &Resource,
+        args: Vec<Arg>,
+    ) -> Result<Vec<Row>, Error> {
+        let operation = &self.statements(registered).mark_deleting;
+        let references = self.references[registered.index].clone();
+        if !references.may_be_used() {
+            return Ok(operation.run(&self.database, "delete", args).await?);
+        }
+        let (operation, current) = (operation.clone(), current.clone());
+        self.database
+            .write("delete", move |tx| {
+                Box::pin(async move {
+                    references.unused(tx, &current, &args).await?;
+                    let rows = operation.run_in(tx, "delete", &args).await?;
+                    if rows.is_empty() { Err(changed_meanwhile(&current)) } else { Ok(rows) }
+                })
+            })
+            .await
+    }
+
+    /// Refuses references that cannot be kept; for writes that did not happen.
+    async fn missing_references(&self, registered: &RegisteredType, args: &[Arg]) -> Result<(), Error> {
+        let references = &self.references[registered.index];
+        let problems = references.missing(registered.ty, &self.database, args).await?;
+        if problems.is_empty() { Ok(()) } else { Err(Error::invalid(problems)) }
     }
 
     /// The canonical spec of a row, secrets in the open. For validation and plans, never for answers.
@@ -343,58 +390,43 @@ impl Store {
         args
     }
 
-    /// Adds the id of the row that has the name, where the caller may see it.
-    async fn name_holder(
+    /// Which unique value is taken, in the client's words, and by which row, when the caller may see it.
+    async fn explain_conflict(
         &self,
         allowed: &Allowed,
         registered: &RegisteredType,
-        wanted: &Resource,
+        error: StoreError,
+        args: &[Arg],
         key: &str,
-        error: Error,
     ) -> Error {
-        let is_key = |problem: &crate::error::Problem| {
-            registered.ty.key_name().is_some_and(|name| problem.pointer == format!("/{name}"))
-        };
-        if error.code != ErrorCode::NameTaken || !error.problems.iter().any(is_key) {
-            return error;
-        }
-        let mut keys = vec![key.to_owned()];
-        if wanted.meta.parent_id != wanted.meta.id {
-            keys.insert(0, wanted.meta.parent_id.to_string());
-        }
-        if wanted.meta.parent_id != wanted.meta.instance_id {
-            keys.insert(0, wanted.meta.instance_id.to_string());
-        }
-        let locator = Locator { keys, project: Some(wanted.meta.project_id) };
-        match self.locate(&allowed.also(Action::Read), registered, &locator).await {
-            Ok(holder) if holder.is_deleting() => error
-                .with("id", holder.meta.id.to_string())
-                .with("hint", "it is being deleted; its name is free when it is gone"),
-            Ok(holder) => error.with("id", holder.meta.id.to_string()),
-            Err(_) => error,
-        }
-    }
-
-    /// Which unique value is taken, in the client's words.
-    fn explain_conflict(&self, registered: &RegisteredType, error: StoreError, key: &str) -> Error {
         let ty = registered.ty;
         let StoreError::Taken { constraint, .. } = &error else { return error.into() };
-        let table = ty.table();
-        let unique = ty.fields.iter().filter(|field| Some(field.name) != ty.key_name()).find(|field| {
-            constraint.split(|byte: char| !byte.is_alphanumeric() && byte != '_').any(|word| {
-                word == field.name || word.strip_prefix(&table).is_some_and(|rest| rest.contains(field.name))
-            })
+        let taken = unique_columns(ty).find(|(column, siblings)| {
+            let columns: Vec<&str> = siblings.iter().copied().chain([*column]).collect();
+            let in_sqlite: Vec<String> = columns.iter().map(|name| format!("{}.{name}", ty.table())).collect();
+            *constraint == index_name(&ty.table(), &columns, true)
+                || constraint.ends_with(&format!(": {}", in_sqlite.join(", ")))
         });
-        let (pointer, detail) = match unique {
-            Some(field) => (format!("/{}", field.name), format!("another one has this {}", field.name)),
-            None => {
-                let name = ty.key_name().unwrap_or("id");
-                (format!("/{name}"), format!("the {name} {key:?} is taken"))
-            }
-        };
+        let Some((column, siblings)) = taken else { return error.into() };
+        let is_key = ty.key_name() == Some(column);
+        let detail =
+            if is_key { format!("the {column} {key:?} is taken") } else { format!("another one has this {column}") };
         let mut answer = Error::new(ErrorCode::NameTaken, detail.clone());
-        answer.problems.push(crate::error::Problem::new(pointer, "TAKEN", detail));
-        answer
+        answer.problems.push(Problem::new(format!("/{column}"), "TAKEN", detail));
+        let select = Statement::new(self.database.dialect(), &holder(ty, column, siblings));
+        // Without the id the answer is right as well.
+        let rows = self.database.fetch("find the row that has a value", &select, args).await.unwrap_or_default();
+        let Some(row) = rows.first() else { return answer };
+        match (row.uuid(0), row.uuid(1), row.time(2)) {
+            (Ok(Some(id)), Ok(Some(project)), Ok(deleting_at)) if allowed.sees().contains(project) => {
+                let answer = answer.with("id", id.to_string());
+                if deleting_at.is_none() {
+                    return answer;
+                }
+                answer.with("hint", "it is being deleted; what it has is free when it is gone")
+            }
+            _ => answer,
+        }
     }
 }
 
@@ -427,11 +459,12 @@ fn waiting(now: DateTime<Utc>) -> Box<RawValue> {
     raw_json(&[Condition::ready(Ready::no("Pending", "waiting for a worker"), &[], now)])
 }
 
-/// A canonical value as the store would read it back.
-fn datum(value: Value) -> Datum {
-    match value {
-        Value::Null => Datum::Null,
-        other => Datum::Written(other),
+/// A canonical value, written as `arg`, as the store would read it back.
+fn datum(field: &FieldDescriptor, value: Value, arg: &Arg) -> Datum {
+    match (arg, value) {
+        (Arg::Text(Some(sealed)), _) if field.is_secret() => Datum::Sealed(sealed.clone()),
+        (_, Value::Null) => Datum::Null,
+        (_, other) => Datum::Written(other),
     }
 }
 

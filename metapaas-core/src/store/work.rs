@@ -34,6 +34,8 @@ pub struct Outcome {
     pub due_at: Option<DateTime<Utc>>,
     /// Attempts to count on from; 0 after a success.
     pub attempts: u32,
+    /// The resource whose change makes it due before.
+    pub waiting_for: Option<Uuid>,
     /// Why it is not done, for operators.
     pub last_error: Option<String>,
 }
@@ -44,6 +46,7 @@ pub(super) struct WorkStatements {
     finish: Statement,
     forget: Statement,
     wake: Statement,
+    wake_waiting: Statement,
 }
 
 mod own {
@@ -56,6 +59,7 @@ mod own {
     pub(super) const DUE: usize = 6;
     pub(super) const ATTEMPTS: usize = 7;
     pub(super) const ERROR: usize = 8;
+    pub(super) const WAITING: usize = 9;
 }
 
 impl WorkStatements {
@@ -92,6 +96,7 @@ impl WorkStatements {
             .value(Alias::new("lease_until"), Expr::cust("NULL"))
             .value(Alias::new("attempts"), slot(own::ATTEMPTS))
             .value(Alias::new("last_error"), slot(own::ERROR))
+            .value(Alias::new("waiting_for"), slot(own::WAITING))
             .value(
                 Alias::new("due_at"),
                 Expr::case(Expr::cust("wake <> claimed_wake"), slot(own::NOW)).finally(slot(own::DUE)),
@@ -105,11 +110,18 @@ impl WorkStatements {
             .and_where(col("epoch").eq(slot(own::EPOCH)))
             .and_where(Expr::cust("wake = claimed_wake"))
             .to_owned();
+        let wake_waiting = Query::update()
+            .table(table())
+            .value(Alias::new("due_at"), slot(own::NOW))
+            .value(Alias::new("wake"), Expr::cust("wake + 1"))
+            .and_where(col("waiting_for").eq(slot(own::WAITING)))
+            .to_owned();
         Self {
             claim: Statement::new(dialect, &claim),
             finish: Statement::new(dialect, &finish),
             forget: Statement::new(dialect, &forget),
             wake: wake_statement(dialect),
+            wake_waiting: Statement::new(dialect, &wake_waiting),
         }
     }
 }
@@ -146,8 +158,9 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub(crate) async fn finish_work(&self, claim: &Claim, outcome: Outcome) -> Result<(), StoreError> {
-        let mut args = vec![Arg::Text(None); own::ERROR + 1];
+        let mut args = vec![Arg::Text(None); own::WAITING + 1];
         args[own::NOW] = Arg::from(now());
+        args[own::WAITING] = Arg::Text(outcome.waiting_for.map(|id| id.to_string()));
         args[own::ID] = Arg::from(claim.resource_id);
         args[own::EPOCH] = Arg::from(claim.epoch);
         args[own::DUE] = Arg::from(outcome.due_at);
@@ -165,6 +178,17 @@ impl Store {
         args[own::ID] = Arg::from(claim.resource_id);
         args[own::EPOCH] = Arg::from(claim.epoch);
         self.run_write("forget work", &self.work.forget, args).await.map(|_| ())
+    }
+
+    /// Makes the work due that waits for a change of `resource`. A hint: such work is also looked at by itself.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(crate) async fn wake_waiting(&self, resource: Uuid) -> Result<(), StoreError> {
+        let mut args = vec![Arg::Text(None); own::WAITING + 1];
+        args[own::NOW] = Arg::from(now());
+        args[own::WAITING] = Arg::from(resource.to_string());
+        self.run_write("wake what waits", &self.work.wake_waiting, args).await.map(|_| ())
     }
 
     /// Makes an instance's work due now.

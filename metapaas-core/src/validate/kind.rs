@@ -26,7 +26,8 @@ pub fn canonical(kind: &FieldKind, value: &Value, pointer: &str, problems: &mut 
             None => wrong("INVALID_TYPE", format!("expected {}", expects(kind))),
         },
         FieldKind::Float => match value.as_f64() {
-            Some(number) if number.is_finite() => Value::from(number),
+            // The sum has no sign when it is zero; SQLite keeps none.
+            Some(number) if number.is_finite() => Value::from(number + 0.0),
             _ => wrong("INVALID_TYPE", format!("expected {}", expects(kind))),
         },
         FieldKind::Text(format) => match value.as_str() {
@@ -44,9 +45,8 @@ pub fn canonical(kind: &FieldKind, value: &Value, pointer: &str, problems: &mut 
                 None => wrong("INVALID_VALUE", format!("expected {}", expects(kind))),
             }
         }
-        FieldKind::Timestamp => match value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok())
-        {
-            Some(time) if (1..=9999).contains(&time.to_utc().year()) => Value::String(rfc3339(time.to_utc())),
+        FieldKind::Timestamp => match value.as_str().and_then(timestamp) {
+            Some(time) if (1..=9999).contains(&time.year()) => Value::String(rfc3339(time)),
             _ => wrong("INVALID_VALUE", format!("expected {}", expects(kind))),
         },
         FieldKind::Duration => match value.as_str().map(humantime::parse_duration) {
@@ -63,11 +63,11 @@ pub fn canonical(kind: &FieldKind, value: &Value, pointer: &str, problems: &mut 
             _ => wrong("INVALID_VALUE", format!("expected {}", expects(kind))),
         },
         FieldKind::List(item) => match value.as_array() {
-            Some(items) => items
-                .iter()
-                .enumerate()
-                .map(|(index, value)| canonical(item, value, &format!("{pointer}/{index}"), problems))
-                .collect(),
+            Some(items) => {
+                let items = items.iter().enumerate();
+                let item = |(index, value)| canonical(item, value, &format!("{pointer}/{index}"), problems);
+                whole_numbers(items.map(item).collect())
+            }
             None => wrong("INVALID_TYPE", format!("expected {}", expects(kind))),
         },
         FieldKind::Map(item) => match value.as_object() {
@@ -80,14 +80,15 @@ pub fn canonical(kind: &FieldKind, value: &Value, pointer: &str, problems: &mut 
                     let pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
                     checked.insert(key.clone(), canonical(item, value, &pointer, problems));
                 }
-                Value::Object(checked)
+                whole_numbers(Value::Object(checked))
             }
             None => wrong("INVALID_TYPE", format!("expected {}", expects(kind))),
         },
-        FieldKind::Json => match plain_json(value) {
-            Some(value) => value,
-            None => wrong("INVALID_VALUE", "text may not hold NUL (U+0000)".into()),
-        },
+        FieldKind::Json if is_deeper(value, JSON_DEPTH) => {
+            wrong("INVALID_VALUE", format!("expected JSON of at most {JSON_DEPTH} levels"))
+        }
+        FieldKind::Json if holds_nul(value) => wrong("INVALID_VALUE", "text may not hold NUL (U+0000)".into()),
+        FieldKind::Json => whole_numbers(value.clone()),
         FieldKind::Secret(inner) => canonical(inner, value, pointer, problems),
         FieldKind::Bool => wrong("INVALID_TYPE", format!("expected {}", expects(kind))),
     }
@@ -107,35 +108,55 @@ fn whole_number(value: &Value) -> Option<i64> {
 }
 
 /// PostgreSQL keeps numbers of JSON in decimal, so `1e3` comes back as `1000`; whole numbers are written so here.
-fn plain_json(value: &Value) -> Option<Value> {
+fn whole_numbers(value: Value) -> Value {
     // 2^64: whole numbers below it come back as integers.
     const END: f64 = 18_446_744_073_709_551_616.0;
-    Some(match value {
-        Value::Number(number) => match (whole_number(value), number.as_u64(), number.as_f64()) {
+    match value {
+        Value::Number(ref number) => match (whole_number(&value), number.as_u64(), number.as_f64()) {
             (Some(number), _, _) => Value::from(number),
             (None, None, Some(float)) if float.fract() == 0.0 && (0.0..END).contains(&float) =>
             {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
                 Value::from(float as u64)
             }
-            _ => value.clone(),
+            _ => value,
         },
-        Value::String(text) if text.contains('\0') => return None,
-        Value::Array(items) => Value::Array(items.iter().map(plain_json).collect::<Option<_>>()?),
+        Value::Array(items) => items.into_iter().map(whole_numbers).collect(),
         Value::Object(members) => {
-            if members.keys().any(|key| key.contains('\0')) {
-                return None;
-            }
-            let plain = |(key, value): (&String, &Value)| Some((key.clone(), plain_json(value)?));
-            Value::Object(members.iter().map(plain).collect::<Option<_>>()?)
+            Value::Object(members.into_iter().map(|(key, value)| (key, whole_numbers(value))).collect())
         }
-        other => other.clone(),
-    })
+        other => other,
+    }
 }
+
+/// Greatest depth of JSON. Documents for nodes wrap it a few times, and readers of JSON stop at 128 levels.
+const JSON_DEPTH: usize = 64;
+
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    match (value, levels) {
+        (Value::Array(_) | Value::Object(_), 0) => true,
+        (Value::Array(items), _) => items.iter().any(|item| is_deeper(item, levels - 1)),
+        (Value::Object(members), _) => members.values().any(|member| is_deeper(member, levels - 1)),
+        _ => false,
+    }
+}
+
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(holds_nul),
+        Value::Object(members) => members.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        _ => false,
+    }
+}
+
+/// Greatest length of a text that is unique: PostgreSQL's index entries end at 2704 bytes.
+const INDEXED_TEXT_MAX: usize = 512;
 
 /// `len`, `range` and `pattern` on a canonical value.
 pub(super) fn rules(
     field: &FieldDescriptor,
+    is_indexed: bool,
     pattern: Option<&Regex>,
     value: &Value,
     problems: &mut Vec<Problem>,
@@ -158,6 +179,9 @@ pub(super) fn rules(
             };
             wrong(code, format!("expected {bound} {unit}, found {length}"));
         }
+    }
+    if is_indexed && value.as_str().is_some_and(|text| text.chars().count() > INDEXED_TEXT_MAX) {
+        wrong("TOO_LONG", format!("expected at most {INDEXED_TEXT_MAX} characters, since it is unique"));
     }
     if let (Some((least, greatest)), Some(number)) = (field.range, value.as_f64())
         && !(least..=greatest).contains(&number)
@@ -198,7 +222,7 @@ pub(crate) fn duration_millis(text: &str) -> Option<i64> {
     i64::try_from(humantime::parse_duration(text).ok()?.as_millis()).ok()
 }
 
-/// The time of a canonical timestamp.
+/// The time of a timestamp, in the steps that databases keep; they have no leap seconds.
 pub(crate) fn timestamp(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
+    DateTime::from_timestamp_micros(DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros())
 }

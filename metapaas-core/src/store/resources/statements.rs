@@ -3,7 +3,8 @@
 use sea_query::{Alias, Expr, ExprTrait, OnConflict, Order, Query, SelectStatement, SimpleExpr};
 
 use crate::authz::Projects;
-use crate::descriptor::TypeDescriptor;
+use super::references::conditions;
+use crate::descriptor::{FieldDescriptor, FieldKind, TypeDescriptor, Unique};
 use crate::store::operation::{LOCKED, Operation, OperationBuilder, ROW, insert_row};
 use crate::store::statement::{Dialect, Statement, slot};
 
@@ -134,6 +135,35 @@ fn select(ty: &TypeDescriptor) -> SelectStatement {
     Query::select().columns(columns.into_iter().map(Alias::new)).from(Alias::new(ty.table())).to_owned()
 }
 
+/// Columns that have a unique index, with the column of the siblings that it holds among.
+pub(super) fn unique_columns(
+    ty: &TypeDescriptor,
+) -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    let siblings = Some(if ty.is_instance() { "project_id" } else { "parent_id" });
+    let fields = ty.fields.iter().filter_map(move |field| match field.unique {
+        Unique::No => None,
+        Unique::Siblings => Some((field.name, siblings)),
+        Unique::Everywhere => Some((field.name, None)),
+    });
+    ty.key_name().map(|key| (key, siblings)).into_iter().chain(fields)
+}
+
+/// Id and project of the row that has the value of `column` that a write was to have.
+pub(super) fn holder(ty: &TypeDescriptor, column: &str, siblings: Option<&str>) -> SelectStatement {
+    let index = ty.fields.iter().position(|field| field.name == column);
+    let value = index.map_or_else(|| slot(slots::NAME), field_slot);
+    let mut select = Query::select();
+    select
+        .columns(["id", "project_id", "deleting_at"].map(Alias::new))
+        .from(Alias::new(ty.table()))
+        .and_where(Expr::col(Alias::new(column)).eq(value));
+    if let Some(siblings) = siblings {
+        let above = if ty.is_instance() { slots::PROJECT } else { slots::PARENT };
+        select.and_where(Expr::col(Alias::new(siblings)).eq(slot(above)));
+    }
+    select
+}
+
 /// One page in the order of ids, which is the order of creation.
 pub(in crate::store) fn list(
     ty: &TypeDescriptor,
@@ -178,19 +208,27 @@ fn held_generation(dialect: Dialect, ty: &TypeDescriptor) -> SimpleExpr {
     }
 }
 
-/// Begins an operation; for a child it locks the instance, which must not be on its way out.
-fn begin(dialect: Dialect, ty: &TypeDescriptor) -> OperationBuilder {
-    let builder = OperationBuilder::new(dialect);
-    if ty.is_instance() {
-        return builder;
-    }
+/// Begins an operation that happens only when `conditions` hold; for a child it locks the instance, which must not be
+/// on its way out.
+fn begin(dialect: Dialect, ty: &TypeDescriptor, conditions: Vec<SimpleExpr>) -> OperationBuilder {
+    let builder = OperationBuilder::new(dialect, false);
     let mut lock = Query::select();
-    lock.column(Alias::new("generation"))
-        .from(Alias::new(ty.root().table()))
-        .and_where(Expr::col(Alias::new("id")).eq(slot(slots::INSTANCE)))
-        .and_where(Expr::col(Alias::new("deleting_at")).is_null());
-    if dialect == Dialect::Postgres {
-        lock.lock_exclusive();
+    if ty.is_instance() {
+        if conditions.is_empty() {
+            return builder;
+        }
+        lock.expr_as(Expr::cust("0"), Alias::new("generation"));
+    } else {
+        lock.column(Alias::new("generation"))
+            .from(Alias::new(ty.root().table()))
+            .and_where(Expr::col(Alias::new("id")).eq(slot(slots::INSTANCE)))
+            .and_where(Expr::col(Alias::new("deleting_at")).is_null());
+        if dialect == Dialect::Postgres {
+            lock.lock_exclusive();
+        }
+    }
+    for condition in conditions {
+        lock.and_where(condition);
     }
     builder.guard(LOCKED, lock)
 }
@@ -286,7 +324,9 @@ pub(in crate::store) fn wake_statement(dialect: Dialect) -> Statement {
 }
 
 fn create(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
-    let builder = begin(dialect, ty);
+    let conditions = conditions(dialect, ty);
+    let is_locked = !ty.is_instance() || !conditions.is_empty();
+    let builder = begin(dialect, ty, conditions);
     let mut values = vec![("id", slot(slots::ID)), ("project_id", slot(slots::PROJECT))];
     if ty.is_instance() {
         values.push(("version", slot(slots::VERSION)));
@@ -313,7 +353,7 @@ fn create(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
     for (index, field) in ty.fields.iter().enumerate() {
         values.push((field.name, field_slot(index)));
     }
-    let after = if ty.is_instance() { "next_revision" } else { LOCKED };
+    let after = if is_locked { LOCKED } else { "next_revision" };
     let mut insert = insert_row(dialect, &ty.table(), values, Some(after), None);
     insert.returning(Query::returning().columns(returned(ty).into_iter().map(Alias::new)));
     end(builder.guard(ROW, insert), dialect, ty, &returned(ty))
@@ -329,7 +369,9 @@ fn returned(ty: &TypeDescriptor) -> Vec<&'static str> {
 }
 
 fn update(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
-    let builder = begin(dialect, ty);
+    let conditions = conditions(dialect, ty);
+    let is_locked = !ty.is_instance() || !conditions.is_empty();
+    let builder = begin(dialect, ty, conditions);
     let mut update = Query::update();
     update
         .table(Alias::new(ty.table()))
@@ -355,7 +397,7 @@ fn update(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
         .and_where(Expr::col(Alias::new("id")).eq(slot(slots::ID)))
         .and_where(Expr::col(Alias::new("revision")).eq(slot(slots::OLD_REVISION)))
         .and_where(Expr::col(Alias::new("deleting_at")).is_null());
-    if dialect == Dialect::Postgres && !ty.is_instance() {
+    if dialect == Dialect::Postgres && is_locked {
         update.and_where(Expr::cust("EXISTS (SELECT 1 FROM locked_instance)"));
     }
     update.returning(Query::returning().columns(returned(ty).into_iter().map(Alias::new)));
@@ -363,7 +405,7 @@ fn update(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
 }
 
 fn mark_deleting(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
-    let builder = begin(dialect, ty);
+    let builder = begin(dialect, ty, Vec::new());
     let mut update = Query::update();
     update
         .table(Alias::new(ty.table()))
@@ -377,6 +419,10 @@ fn mark_deleting(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
             update.and_where(Expr::cust("EXISTS (SELECT 1 FROM locked_instance)"));
         }
     }
+    // What goes keeps nothing else from going.
+    for field in ty.fields.iter().filter(|field| is_dropped_reference(field)) {
+        update.value(Alias::new(field.name), Expr::cust("NULL"));
+    }
     update
         .and_where(Expr::col(Alias::new("id")).eq(slot(slots::ID)))
         .and_where(Expr::col(Alias::new("revision")).eq(slot(slots::OLD_REVISION)))
@@ -385,9 +431,14 @@ fn mark_deleting(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
     end(builder.guard(ROW, update), dialect, ty, &returned(ty))
 }
 
+/// Whether a row on its way out no longer has the reference.
+pub(super) const fn is_dropped_reference(field: &FieldDescriptor) -> bool {
+    field.nullable && matches!(field.kind, FieldKind::Ref(_))
+}
+
 /// The last step of a delete, by the platform. No work is left, so nobody is woken.
 fn remove(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
-    let builder = OperationBuilder::new(dialect);
+    let builder = OperationBuilder::new(dialect, false);
     let mut delete = Query::delete();
     delete
         .from_table(Alias::new(ty.table()))
@@ -398,7 +449,7 @@ fn remove(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
 
 /// What the platform found. Raises the revision, never the generation.
 fn observe(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
-    let builder = OperationBuilder::new(dialect);
+    let builder = OperationBuilder::new(dialect, false);
     let mut update = Query::update();
     update
         .table(Alias::new(ty.table()))
