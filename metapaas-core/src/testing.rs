@@ -3,6 +3,8 @@
 
 mod database;
 mod migrations;
+mod store;
 
 pub use self::database::{POSTGRES_URL, TestDatabase, postgres, sqlite};
 pub use self::migrations::{check_framework_migrations, check_migrations};
+pub use self::store::{open_store, project, store};

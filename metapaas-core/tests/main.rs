@@ -3,3 +3,5 @@
 
 mod iam;
 mod migrations;
+mod registry;
+mod store;

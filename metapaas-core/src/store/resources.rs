@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 pub use self::rows::Locator;
 use self::rows::read_resource;
-use self::statements::{holder, is_dropped_reference, list, slots, unique_columns};
+use self::statements::{holder, is_dropped_reference, list, slots, uniques};
 use super::Store;
 use super::error::StoreError;
 use super::schema::index_name;
@@ -401,21 +401,25 @@ impl Store {
     ) -> Error {
         let ty = registered.ty;
         let StoreError::Taken { constraint, .. } = &error else { return error.into() };
-        let taken = unique_columns(ty).find(|(column, siblings)| {
-            let columns: Vec<&str> = siblings.iter().copied().chain([*column]).collect();
-            let in_sqlite: Vec<String> = columns.iter().map(|name| format!("{}.{name}", ty.table())).collect();
-            *constraint == index_name(&ty.table(), &columns, true)
+        let taken = uniques(ty).find(|(_, columns)| {
+            let in_sqlite: Vec<String> =
+                columns.iter().map(|name| format!("{}.{name}", ty.table())).collect();
+            *constraint == index_name(&ty.table(), columns, true)
                 || constraint.ends_with(&format!(": {}", in_sqlite.join(", ")))
         });
-        let Some((column, siblings)) = taken else { return error.into() };
+        let Some((column, columns)) = taken else { return error.into() };
         let is_key = ty.key_name() == Some(column);
-        let detail =
-            if is_key { format!("the {column} {key:?} is taken") } else { format!("another one has this {column}") };
+        let detail = if is_key {
+            format!("the {column} {key:?} is taken")
+        } else {
+            format!("another one has this {column}")
+        };
         let mut answer = Error::new(ErrorCode::NameTaken, detail.clone());
         answer.problems.push(Problem::new(format!("/{column}"), "TAKEN", detail));
-        let select = Statement::new(self.database.dialect(), &holder(ty, column, siblings));
+        let select = Statement::new(self.database.dialect(), &holder(ty, column, &columns));
         // Without the id the answer is right as well.
-        let rows = self.database.fetch("find the row that has a value", &select, args).await.unwrap_or_default();
+        let rows =
+            self.database.fetch("find the row that has a value", &select, args).await.unwrap_or_default();
         let Some(row) = rows.first() else { return answer };
         match (row.uuid(0), row.uuid(1), row.time(2)) {
             (Ok(Some(id)), Ok(Some(project)), Ok(deleting_at)) if allowed.sees().contains(project) => {

@@ -131,6 +131,23 @@ pub fn index_name(table: &str, columns: &[&str], unique: bool) -> String {
     format!("{}_{hash}", &name[..keep])
 }
 
+/// The columns of the unique index that finds rows by key.
+pub(super) fn key_columns(ty: &TypeDescriptor) -> Option<[&'static str; 2]> {
+    let key = ty.key_name()?;
+    // An instance is looked up by name alone when the caller sees all projects.
+    Some(if ty.is_instance() { [key, "project_id"] } else { ["parent_id", key] })
+}
+
+/// The columns of the unique index of a field that is unique.
+pub(super) fn unique_columns(ty: &TypeDescriptor, field: &FieldDescriptor) -> Option<Vec<&'static str>> {
+    let siblings = if ty.is_instance() { "project_id" } else { "parent_id" };
+    match field.unique {
+        Unique::No => None,
+        Unique::Siblings => Some(vec![siblings, field.name]),
+        Unique::Everywhere => Some(vec![field.name]),
+    }
+}
+
 impl Schema {
     /// The tables of `types`.
     pub fn of(types: &[&'static TypeDescriptor]) -> Self {
@@ -178,9 +195,7 @@ impl Table {
         let siblings = if ty.is_instance() { "project_id" } else { "parent_id" };
         let mut table = Self { columns, primary_key: vec!["id".into()], indexes: Vec::new() };
         let name = ty.table();
-        if let Some(key) = ty.key_name() {
-            // An instance is looked up by name alone when the caller sees all projects.
-            let columns = if ty.is_instance() { [key, siblings] } else { [siblings, key] };
+        if let Some(columns) = key_columns(ty) {
             table = table.unique(&name, &columns);
         }
         if !ty.is_instance() {
@@ -188,11 +203,9 @@ impl Table {
         }
         table = table.index(&name, &[siblings, "id"]);
         for field in ty.fields {
-            table = match field.unique {
-                Unique::No => table,
-                Unique::Siblings => table.unique(&name, &[siblings, field.name]),
-                Unique::Everywhere => table.unique(&name, &[field.name]),
-            };
+            if let Some(columns) = unique_columns(ty, field) {
+                table = table.unique(&name, &columns);
+            }
             // Deleting the row referred to looks for rows that refer to it.
             if matches!(field.kind, FieldKind::Ref(_)) && field.unique != Unique::Everywhere {
                 table = table.index(&name, &[field.name]);

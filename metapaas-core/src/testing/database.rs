@@ -109,7 +109,27 @@ impl TestDatabase {
         self.try_run(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// The same where it may fail.
+    /// The first column of the first row that a query answers, which must be text.
+    ///
+    /// # Panics
+    /// When it fails or the column is of another type.
+    pub async fn text(&self, sql: &str) -> Option<String> {
+        let rows = self.fetch("read a text", &Statement::raw(sql), &[]).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        rows.first().and_then(|row| row.text(0).unwrap_or_else(|error| panic!("{sql}: {error:?}")))
+    }
+
+    /// The same for a whole number.
+    ///
+    /// # Panics
+    /// When it fails or the column is of another type.
+    pub async fn int(&self, sql: &str) -> Option<i64> {
+        let rows = self.fetch("read a number", &Statement::raw(sql), &[]).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        rows.first().and_then(|row| row.int(0).unwrap_or_else(|error| panic!("{sql}: {error:?}")))
+    }
+
+    /// [`Self::run`] where it may fail.
     ///
     /// # Errors
     /// What the database answers.

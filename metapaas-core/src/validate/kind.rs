@@ -87,7 +87,9 @@ pub fn canonical(kind: &FieldKind, value: &Value, pointer: &str, problems: &mut 
         FieldKind::Json if is_deeper(value, JSON_DEPTH) => {
             wrong("INVALID_VALUE", format!("expected JSON of at most {JSON_DEPTH} levels"))
         }
-        FieldKind::Json if holds_nul(value) => wrong("INVALID_VALUE", "text may not hold NUL (U+0000)".into()),
+        FieldKind::Json if holds_nul(value) => {
+            wrong("INVALID_VALUE", "text may not hold NUL (U+0000)".into())
+        }
         FieldKind::Json => whole_numbers(value.clone()),
         FieldKind::Secret(inner) => canonical(inner, value, pointer, problems),
         FieldKind::Bool => wrong("INVALID_TYPE", format!("expected {}", expects(kind))),

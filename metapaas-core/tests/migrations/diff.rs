@@ -275,7 +275,7 @@ fn tables_have_the_frameworks_columns() {
         };
         schema.tables[table].indexes.iter().map(index).collect()
     };
-    assert_eq!(indexes("site_instances"), ["unique project_id,name", "project_id,id"]);
+    assert_eq!(indexes("site_instances"), ["unique name,project_id", "project_id,id"]);
     assert_eq!(indexes("site_pages"), ["unique parent_id,path", "instance_id,id", "parent_id,id"]);
     assert_eq!(indexes("site_page_parts"), ["unique parent_id,name", "instance_id,id", "parent_id,id"]);
 }

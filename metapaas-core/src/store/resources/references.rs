@@ -65,14 +65,15 @@ pub(super) fn conditions(dialect: Dialect, ty: &TypeDescriptor) -> Vec<SimpleExp
     let above = ty.parent.filter(|parent| !parent.is_instance());
     let above = above.map(|parent| Expr::exists(live(parent, slot(slots::PARENT))));
     let fields = ty.fields.iter().enumerate();
-    let referred = fields.filter_map(|(index, field)| Some((index, target(field)?))).map(|(index, target)| {
-        let mut select = referred(index, target);
-        if dialect == Dialect::Postgres {
-            // A delete of it that is under way comes to its end first.
-            select.lock(LockType::Share);
-        }
-        slot(slots::FIELDS + index).is_null().or(Expr::exists(select))
-    });
+    let referred =
+        fields.filter_map(|(index, field)| Some((index, target(field)?))).map(|(index, target)| {
+            let mut select = referred(index, target);
+            if dialect == Dialect::Postgres {
+                // A delete of it that is under way comes to its end first.
+                select.lock(LockType::Share);
+            }
+            slot(slots::FIELDS + index).is_null().or(Expr::exists(select))
+        });
     above.into_iter().chain(referred).collect()
 }
 
@@ -81,7 +82,9 @@ impl References {
         let ty = registered.ty;
         let fields = ty.fields.iter().enumerate();
         let to = fields
-            .filter_map(|(index, field)| Some((index, Statement::new(dialect, &referred(index, target(field)?)))))
+            .filter_map(|(index, field)| {
+                Some((index, Statement::new(dialect, &referred(index, target(field)?))))
+            })
             .collect();
         let by: Vec<_> = registry
             .types()

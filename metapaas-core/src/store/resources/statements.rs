@@ -2,10 +2,11 @@
 
 use sea_query::{Alias, Expr, ExprTrait, OnConflict, Order, Query, SelectStatement, SimpleExpr};
 
-use crate::authz::Projects;
 use super::references::conditions;
-use crate::descriptor::{FieldDescriptor, FieldKind, TypeDescriptor, Unique};
+use crate::authz::Projects;
+use crate::descriptor::{FieldDescriptor, FieldKind, TypeDescriptor};
 use crate::store::operation::{LOCKED, Operation, OperationBuilder, ROW, insert_row};
+use crate::store::schema::{key_columns, unique_columns};
 use crate::store::statement::{Dialect, Statement, slot};
 
 /// Numbers of the values that the statements of a type take.
@@ -135,31 +136,26 @@ fn select(ty: &TypeDescriptor) -> SelectStatement {
     Query::select().columns(columns.into_iter().map(Alias::new)).from(Alias::new(ty.table())).to_owned()
 }
 
-/// Columns that have a unique index, with the column of the siblings that it holds among.
-pub(super) fn unique_columns(
-    ty: &TypeDescriptor,
-) -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
-    let siblings = Some(if ty.is_instance() { "project_id" } else { "parent_id" });
-    let fields = ty.fields.iter().filter_map(move |field| match field.unique {
-        Unique::No => None,
-        Unique::Siblings => Some((field.name, siblings)),
-        Unique::Everywhere => Some((field.name, None)),
-    });
-    ty.key_name().map(|key| (key, siblings)).into_iter().chain(fields)
+/// Columns whose values are unique, each with the columns of its index.
+pub(super) fn uniques(ty: &TypeDescriptor) -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    let key = ty.key_name().zip(key_columns(ty)).map(|(key, columns)| (key, columns.to_vec()));
+    let fields = ty.fields.iter().filter_map(|field| Some((field.name, unique_columns(ty, field)?)));
+    key.into_iter().chain(fields)
 }
 
 /// Id and project of the row that has the value of `column` that a write was to have.
-pub(super) fn holder(ty: &TypeDescriptor, column: &str, siblings: Option<&str>) -> SelectStatement {
-    let index = ty.fields.iter().position(|field| field.name == column);
-    let value = index.map_or_else(|| slot(slots::NAME), field_slot);
+pub(super) fn holder(ty: &TypeDescriptor, column: &str, index: &[&str]) -> SelectStatement {
+    let field = ty.fields.iter().position(|field| field.name == column);
+    let value = field.map_or_else(|| slot(slots::NAME), field_slot);
     let mut select = Query::select();
     select
         .columns(["id", "project_id", "deleting_at"].map(Alias::new))
         .from(Alias::new(ty.table()))
         .and_where(Expr::col(Alias::new(column)).eq(value));
-    if let Some(siblings) = siblings {
-        let above = if ty.is_instance() { slots::PROJECT } else { slots::PARENT };
-        select.and_where(Expr::col(Alias::new(siblings)).eq(slot(above)));
+    for (siblings, above) in [("project_id", slots::PROJECT), ("parent_id", slots::PARENT)] {
+        if index.contains(&siblings) {
+            select.and_where(Expr::col(Alias::new(siblings)).eq(slot(above)));
+        }
     }
     select
 }
@@ -211,7 +207,7 @@ fn held_generation(dialect: Dialect, ty: &TypeDescriptor) -> SimpleExpr {
 /// Begins an operation that happens only when `conditions` hold; for a child it locks the instance, which must not be
 /// on its way out.
 fn begin(dialect: Dialect, ty: &TypeDescriptor, conditions: Vec<SimpleExpr>) -> OperationBuilder {
-    let builder = OperationBuilder::new(dialect, false);
+    let builder = OperationBuilder::new(dialect, !ty.is_instance());
     let mut lock = Query::select();
     if ty.is_instance() {
         if conditions.is_empty() {
@@ -311,8 +307,10 @@ fn wake_values() -> Vec<(&'static str, SimpleExpr)> {
 }
 
 fn wake_conflict() -> OnConflict {
+    // Work that is due already stays so: an index entry that need not move is the dearer part of this write.
+    let due_at = "CASE WHEN metapaas_work.due_at <= excluded.due_at THEN metapaas_work.due_at ELSE excluded.due_at END";
     OnConflict::column(Alias::new("resource_id"))
-        .update_column(Alias::new("due_at"))
+        .value(Alias::new("due_at"), Expr::cust(due_at))
         .value(Alias::new("wake"), Expr::cust("metapaas_work.wake + 1"))
         .value(Alias::new("attempts"), Expr::cust("0"))
         .to_owned()
