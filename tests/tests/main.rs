@@ -1,10 +1,12 @@
 //! One binary for all end-to-end tests: a list of modules.
 
 mod api;
+mod book;
 mod docs;
 mod golden;
 mod iam;
 mod lifecycle;
+mod readme;
 mod replicas;
 mod start;
 

@@ -1,0 +1,129 @@
+//! The README's tour, run as it stands there.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use metapaas_tests::harness::{Installation, On};
+use metapaas_tests::workspace_root;
+
+use crate::PROGRAM;
+
+/// Comes after a block's own output.
+const END: &str = "--- end of block ---";
+/// A block that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Fenced blocks of the section `Tour`: the word after `sh`, and the text.
+fn blocks(readme: &str) -> Vec<(String, String)> {
+    let (_, tour) = readme.split_once("\n## Tour\n").expect("a section Tour");
+    let tour = tour.split_once("\n## ").map_or(tour, |(tour, _)| tour);
+    let mut fenced = tour.split("```");
+    let mut found = Vec::new();
+    while let (Some(_), Some(block)) = (fenced.next(), fenced.next()) {
+        let (info, text) = block.split_once('\n').expect("a line after the fence");
+        let kind = info.strip_prefix("sh ").expect("each block of the tour says what it is: `sh tour`");
+        found.push((kind.to_owned(), text.to_owned()));
+    }
+    found
+}
+
+/// A reader's second shell. It ends at the first line that fails.
+struct Shell {
+    bash: Child,
+    input: ChildStdin,
+    output: Receiver<String>,
+}
+
+impl Shell {
+    fn open(folder: &Path, data: &Path) -> Self {
+        let bin = folder.join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(PROGRAM, bin.join("metapaas")).unwrap();
+        let system = "/usr/local/bin:/usr/bin:/bin";
+        let mut bash = Command::new("bash")
+            .arg("-e")
+            .current_dir(folder)
+            .env_clear()
+            .env("PATH", format!("{}:{system}", bin.display()))
+            .env("HOME", folder)
+            .env("METAPAAS_DATA_DIR", data)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("run bash");
+        let input = bash.stdin.take().unwrap();
+        let lines = BufReader::new(bash.stdout.take().unwrap()).lines();
+        let (sender, output) = channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { bash, input, output }
+    }
+
+    /// Pastes a block and answers what it printed.
+    fn paste(&mut self, block: &str) -> String {
+        // A shell that has ended already is told by its output.
+        let _ = write!(self.input, "{block}\nprintf '\\n%s\\n' '{END}'\n");
+        let mut printed = String::new();
+        loop {
+            match self.output.recv_timeout(PATIENCE) {
+                Ok(line) if line == END => return printed,
+                Ok(line) => printed.push_str(&(line + "\n")),
+                Err(why) => panic!("{why}: this block failed or hangs:\n{block}\nit printed:\n{printed}"),
+            }
+        }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.bash.kill();
+        let _ = self.bash.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tour_can_be_pasted() {
+    let readme = std::fs::read_to_string(workspace_root().join("README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut installation = Installation::start(PROGRAM, On::Sqlite).await;
+    let mut shell = Shell::open(folder.path(), &installation.data_dir());
+    let mut printed = String::new();
+    for (kind, block) in blocks(&readme) {
+        match kind.as_str() {
+            "tour" => printed.push_str(&tokio::task::block_in_place(|| shell.paste(&block))),
+            // Other control planes may run on this machine, so the harness kills its own.
+            "kill" => installation.kill(),
+            "start" => installation.up().await,
+            other => panic!("no test knows what to do with a block `sh {other}`"),
+        }
+    }
+    let count = |text: &str| printed.matches(text).count();
+    assert_eq!(count("<h1>Hello world</h1>"), 1, "{printed}");
+    assert!(printed.contains("\"name\":\"by-curl\""), "{printed}");
+    assert_eq!(count("demo/by-curl deleted"), 1, "{printed}");
+    // On three nodes, and after the service and the agent were killed.
+    assert_eq!(count("<h1>Good morning</h1>"), 5, "{printed}");
+    // On three nodes, and while the control plane is away.
+    assert_eq!(count("Three nodes tell this\n"), 3 + 1 + 1, "{printed}");
+    assert_eq!(count("the same node as before"), 1, "{printed}");
+    assert_eq!(count("vera is refused, exit code 4"), 1, "{printed}");
+    assert_eq!(count("otto is refused, exit code 4"), 1, "{printed}");
+    assert!(printed.trim_end().ends_with("demo/my-demo deleted\n0"), "{printed}");
+    assert_eq!(installation.node_dirs_of_nodes(), 0, "nothing is left");
+}
+
+#[test]
+fn blocks_are_found() {
+    let readme = "# A\n```sh\nno\n```\n## Tour\ntext\n```sh tour\na\nb\n```\n```sh kill\nc\n```\n## B\n```sh\nno\n```\n";
+    let expected = [("tour", "a\nb\n"), ("kill", "c\n")];
+    assert_eq!(blocks(readme), expected.map(|(kind, text)| (kind.to_owned(), text.to_owned())));
+}
