@@ -23,6 +23,8 @@ use super::value::{Arg, Row, bind_postgres, bind_sqlite};
 
 /// How many writes share a commit at the most.
 const GROUP_COMMIT_MAX: usize = 128;
+/// A pooled connection that has been idle for longer is asked whether it is still there.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// How many writes may wait for the SQLite writer before callers wait to queue theirs.
 const WRITE_QUEUE: usize = 1024;
 
@@ -109,6 +111,14 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(5))
+            // A round trip before each statement would cost as much as the statement; a connection that has just
+            // been used is still there.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for < TRUSTED_IDLE { Ok(true) } else { connection.ping().await.map(|()| true) }
+                })
+            })
             .connect_with(options)
             .await
             .map_err(connecting)?;
