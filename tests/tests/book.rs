@@ -45,7 +45,8 @@ fn check(page: &str, words: impl IntoIterator<Item = String>) {
     let text = read(page);
     let words: BTreeSet<String> = words.into_iter().collect();
     assert!(!words.is_empty(), "nothing to look for in {page}");
-    let missing: Vec<&String> = words.iter().filter(|word| !text.contains(&format!("\n| `{word}`"))).collect();
+    let missing: Vec<&String> =
+        words.iter().filter(|word| !text.contains(&format!("\n| `{word}`"))).collect();
     assert!(missing.is_empty(), "{page} has no row for {missing:?}");
 }
 
@@ -75,7 +76,8 @@ fn every_problem_code() {
         .map(|path| sources(&format!("metapaas-core/src/{path}")));
     let text = format!("{server}{}", core.concat());
     // Each is the first or second argument of one of these, in capitals.
-    let is_code = |word: &&str| word.len() > 4 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    let is_code =
+        |word: &&str| word.len() > 4 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     let mut codes = BTreeSet::new();
     for call in ["Problem::new(", "invalid_at(", ".problem(", "wrong("] {
         for rest in text.split(call).skip(1) {

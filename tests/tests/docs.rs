@@ -21,6 +21,10 @@ async fn the_docs_page_shows_every_operation() {
         .expect("chromium is needed: run `cargo xtask test`, or `apt-get install chromium`");
     let page = String::from_utf8_lossy(&output.stdout);
     for shown in ["/v1/types/demo/instances", "demo_instances_create", "/v1/iam/token"] {
-        assert!(page.contains(shown), "{shown} is not on the page:\n{page}\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            page.contains(shown),
+            "{shown} is not on the page:\n{page}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
