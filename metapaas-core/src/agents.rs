@@ -3,7 +3,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use metapaas_protocol::{Health, NodeDocument, NodeReport, PROTOCOL_VERSION};
+use metapaas_protocol::{Health, ItemError, NodeDocument, NodeReport, PROTOCOL_VERSION};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use crate::error::{Error, ErrorCode};
 use crate::reconcile::{NodeTokens, WireDocument, wire};
 use crate::store::{Node, Store, now};
+use crate::validate::whole_numbers;
 
 /// Longest wait for a document.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -109,9 +111,10 @@ impl Agents {
             report.applied_generation.min(before.document_generation - 1)
         };
         after.health = word(report.health).into();
-        after.message = report.message.chars().take(1024).collect();
-        after.facts = report.facts;
-        after.errors = report.errors.into_iter().take(1000).collect();
+        after.message = without_nul(&report.message).chars().take(1024).collect();
+        after.facts =
+            report.facts.into_iter().map(|(name, fact)| (without_nul(&name), plain(fact))).collect();
+        after.errors = report.errors.into_iter().take(1000).map(plain_error).collect();
         after.removed = report.removed;
         let is_news = !same(&before, &after);
         let now = now();
@@ -137,6 +140,31 @@ fn wire_digest(document: &str, endpoints: &[String]) -> String {
     let hash = Sha256::digest(sorted.join("\n"));
     let short: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     format!("{document}.{short}")
+}
+
+/// PostgreSQL keeps no NUL.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// A fact as both databases answer it, so that the same one again is no news.
+fn plain(fact: Value) -> Value {
+    match fact {
+        Value::String(text) => Value::String(without_nul(&text)),
+        Value::Array(items) => items.into_iter().map(plain).collect(),
+        Value::Object(members) => {
+            members.into_iter().map(|(name, member)| (without_nul(&name), plain(member))).collect()
+        }
+        other => whole_numbers(other),
+    }
+}
+
+fn plain_error(error: ItemError) -> ItemError {
+    ItemError {
+        item: without_nul(&error.item),
+        code: without_nul(&error.code),
+        message: without_nul(&error.message),
+    }
 }
 
 fn same(before: &Node, after: &Node) -> bool {

@@ -66,3 +66,6 @@ impl std::fmt::Debug for Reconciler {
         f.debug_struct("Reconciler").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use self::kind::canonical;
-pub(crate) use self::kind::{duration_millis, timestamp};
+pub(crate) use self::kind::{duration_millis, timestamp, whole_numbers};
 pub(crate) use self::meta::{DESCRIPTION_MAX, IGNORED};
 use crate::authz::Allowed;
 use crate::descriptor::{FieldDescriptor, FieldKind, Key, Scope, Spec, TypeCheck, Unique};

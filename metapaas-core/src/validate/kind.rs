@@ -110,7 +110,7 @@ fn whole_number(value: &Value) -> Option<i64> {
 }
 
 /// PostgreSQL keeps numbers of JSON in decimal, so `1e3` comes back as `1000`; whole numbers are written so here.
-fn whole_numbers(value: Value) -> Value {
+pub(crate) fn whole_numbers(value: Value) -> Value {
     // 2^64: whole numbers below it come back as integers.
     const END: f64 = 18_446_744_073_709_551_616.0;
     match value {
