@@ -58,14 +58,16 @@ async fn observe(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("request", id = %id.0, %method, %path);
+    // Spans are for those who look closely; at the usual level, failures carry the id themselves.
+    let span = tracing::debug_span!("request", id = %id.0, %method, %path);
     let started = Instant::now();
     let mut response = error::in_request(id.clone(), next.run(request)).instrument(span.clone()).await;
     let elapsed = started.elapsed();
     record(&method, response.status().as_u16(), elapsed);
     span.in_scope(|| {
         if response.status().is_server_error() {
-            tracing::error!(status = response.status().as_u16(), ?elapsed, "answered");
+            let status = response.status().as_u16();
+            tracing::error!(request_id = %id.0, %method, %path, status, ?elapsed, "answered");
         } else {
             tracing::debug!(status = response.status().as_u16(), ?elapsed, "answered");
         }

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 use metapaas_core::authz::matrix;
+use metapaas_core::iam;
 use metapaas_core::migrate::{PluginMigrations, create_schema};
 use metapaas_core::openapi;
 use metapaas_core::registry::Registry;
@@ -42,7 +43,7 @@ pub(crate) fn print(registry: &Registry, command: &SchemaCommand) {
                 .collect();
             parts.join("\n")
         }
-        SchemaCommand::IamMatrix => matrix::print(registry),
+        SchemaCommand::IamMatrix => matrix::print(&iam::TYPES, registry),
     };
     crate::print(text.trim_end());
 }

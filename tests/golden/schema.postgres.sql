@@ -39,9 +39,7 @@ CREATE TABLE "metapaas_events" (
     "detail" jsonb NULL,
     PRIMARY KEY ("seq")
 );
-CREATE INDEX "metapaas_events_at_idx" ON "metapaas_events" ("at");
 CREATE INDEX "metapaas_events_resource_id_seq_idx" ON "metapaas_events" ("resource_id", "seq");
-CREATE INDEX "metapaas_events_project_id_seq_idx" ON "metapaas_events" ("project_id", "seq");
 
 CREATE TABLE "metapaas_idempotency" (
     "principal" text NOT NULL,

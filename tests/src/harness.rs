@@ -87,7 +87,8 @@ impl Installation {
             token: String::new(),
         };
         installation.up().await;
-        let admin = std::fs::read_to_string(installation.data_dir().join("admin.json")).expect("read admin.json");
+        let admin =
+            std::fs::read_to_string(installation.data_dir().join("admin.json")).expect("read admin.json");
         let admin: Value = serde_json::from_str(&admin).expect("parse admin.json");
         installation.token = admin["token"].as_str().expect("a token").to_owned();
         installation
@@ -134,7 +135,8 @@ impl Installation {
         if let Some(url) = database {
             command.args(["--database", url]);
         }
-        let log = std::fs::OpenOptions::new().append(true).create(true).open(self.log()).expect("open the log");
+        let log =
+            std::fs::OpenOptions::new().append(true).create(true).open(self.log()).expect("open the log");
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut process = command.spawn().expect("start the control plane");
         let stdout = process.stdout.take().expect("its standard output");
@@ -258,7 +260,10 @@ impl Installation {
     /// Directories of nodes that are left.
     pub fn node_dirs(&self) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(self.data_dir().join("nodes")) else { return Vec::new() };
-        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| path.is_dir()).collect()
+        entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|path| path.is_dir())
+            .collect()
     }
 }
 
@@ -281,7 +286,9 @@ impl Drop for Installation {
             .collect();
         // Nodes outlive their control plane; a test must not leave any. A runtime cannot be made inside of one.
         let cleaned = std::thread::spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+                return;
+            };
             for node in nodes {
                 let _ = runtime.block_on(provider.delete(&node));
             }
@@ -312,8 +319,9 @@ pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
         .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap_or_default().to_owned()))
         .collect();
     let bytes = answer.bytes().await.expect("the whole answer");
-    let body = serde_json::from_slice(&bytes)
-        .unwrap_or_else(|_| if bytes.is_empty() { Value::Null } else { String::from_utf8_lossy(&bytes).into() });
+    let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+        if bytes.is_empty() { Value::Null } else { String::from_utf8_lossy(&bytes).into() }
+    });
     Answer { status, headers, body }
 }
 

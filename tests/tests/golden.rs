@@ -25,7 +25,7 @@ fn the_policy_is_what_was_reviewed() {
 
 #[test]
 fn the_openapi_document_is_what_was_reviewed() {
-    check(&["schema", "openapi"], "tests/golden/openapi.json");
+    check(&["schema", "openapi"], "manifests/openapi.json");
 }
 
 #[test]

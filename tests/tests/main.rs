@@ -1,5 +1,10 @@
 //! One binary for all end-to-end tests: a list of modules.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a helper that cannot do its work fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that cannot do its work fails the test"
+)]
 
 mod api;
 mod book;

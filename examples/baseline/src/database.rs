@@ -96,7 +96,9 @@ impl Database {
                 .await?;
             Self::Sqlite { readers, writer }
         } else {
-            Self::Postgres(PgPoolOptions::new().max_connections(CONNECTIONS).connect(url).await?)
+            // As metapaas does it: no round trip before each statement.
+            let options = PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false);
+            Self::Postgres(options.connect(url).await?)
         };
         match &database {
             Self::Sqlite { writer, .. } => sqlx::query(SQLITE_TABLE).execute(writer).await.map(|_| ())?,

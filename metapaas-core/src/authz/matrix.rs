@@ -3,15 +3,14 @@
 use std::fmt::Write;
 
 use super::policy::least_role;
-use crate::descriptor::Action;
-use crate::iam;
+use crate::descriptor::{Action, TypeDescriptor};
 use crate::registry::Registry;
 use crate::role::Role;
 
-/// One line per permission: its name, and what viewer, operator and owner may do.
-pub fn print(registry: &Registry) -> String {
+/// One line per permission, of the framework's `own` types and of all hosted ones: its name, and what viewer, operator and owner may do.
+pub fn print(own: &[&'static TypeDescriptor], registry: &Registry) -> String {
     let mut lines = Vec::new();
-    let own = iam::TYPES.into_iter().map(|ty| (ty, [].as_slice()));
+    let own = own.iter().map(|ty| (*ty, [].as_slice()));
     let hosted = registry.types().iter().map(|registered| (registered.ty, registered.actions.as_slice()));
     for (ty, verbs) in own.chain(hosted) {
         let custom = verbs.iter().map(|verb| Action::Custom(verb));

@@ -116,7 +116,11 @@ impl Database {
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for < TRUSTED_IDLE { Ok(true) } else { connection.ping().await.map(|()| true) }
+                    if meta.idle_for < TRUSTED_IDLE {
+                        Ok(true)
+                    } else {
+                        connection.ping().await.map(|()| true)
+                    }
                 })
             })
             .connect_with(options)

@@ -41,7 +41,7 @@ impl Statement {
     pub fn new(dialect: Dialect, query: &impl QueryStatementWriter) -> Self {
         Self::from_parts(match dialect {
             Dialect::Sqlite => query.build(SqliteQueryBuilder),
-            Dialect::Postgres => query.build(PostgresQueryBuilder),
+            Dialect::Postgres => numbered_once(query.build(PostgresQueryBuilder)),
         })
     }
 
@@ -49,7 +49,7 @@ impl Statement {
     pub(super) fn of_with(dialect: Dialect, query: &WithQuery) -> Self {
         Self::from_parts(match dialect {
             Dialect::Sqlite => query.build(SqliteQueryBuilder),
-            Dialect::Postgres => query.build(PostgresQueryBuilder),
+            Dialect::Postgres => numbered_once(query.build(PostgresQueryBuilder)),
         })
     }
 
@@ -74,7 +74,52 @@ impl Statement {
     }
 }
 
+/// Gives placeholders of the same slot the same number, so that each value is sent once.
+fn numbered_once((sql, Values(values)): (String, Values)) -> (String, Values) {
+    let mut kept: Vec<Value> = Vec::new();
+    let mut text = String::with_capacity(sql.len());
+    let mut parts = sql.split('$');
+    text.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = part.split_at(digits);
+        let value = number.parse().ok().and_then(|number: usize| values.get(number.checked_sub(1)?));
+        text.push('$');
+        match value {
+            Some(value) => {
+                let place = kept.iter().position(|other| other == value).unwrap_or_else(|| {
+                    kept.push(value.clone());
+                    kept.len() - 1
+                });
+                text.push_str(&(place + 1).to_string());
+            }
+            None => text.push_str(number),
+        }
+        text.push_str(rest);
+    }
+    (text, Values(kept))
+}
+
 /// Stands for the value number `slot` of the arguments that the statement will be run with.
 pub fn slot(slot: usize) -> SimpleExpr {
     Expr::val(i64::try_from(slot).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_query::{ExprTrait, Query};
+
+    use super::*;
+
+    #[test]
+    fn a_value_that_stands_twice_is_sent_once() {
+        let query = Query::select()
+            .expr(slot(7))
+            .from("t")
+            .and_where(Expr::col("a").eq(slot(3)).or(Expr::col("b").eq(slot(7))))
+            .to_owned();
+        let statement = Statement::new(Dialect::Postgres, &query);
+        assert_eq!(&*statement.sql, r#"SELECT $1 FROM "t" WHERE "a" = $2 OR "b" = $1"#);
+        assert_eq!(&*statement.slots, [7, 3]);
+    }
 }

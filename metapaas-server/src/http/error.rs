@@ -59,7 +59,9 @@ impl IntoResponse for ApiError {
         if let Some(source) = &error.source
             && status.is_server_error()
         {
-            tracing::error!(error = chain(source.as_ref()), code = error.code.as_str(), "request failed");
+            let request_id = REQUEST.try_with(|id| id.0.clone()).unwrap_or_default();
+            let error_chain = chain(source.as_ref());
+            tracing::error!(%request_id, error = error_chain, code = error.code.as_str(), "request failed");
         }
         let mut body: Map<String, Value> = error.extra;
         body.insert("type".into(), format!("urn:metapaas:error:{}", error.code.as_str()).into());
