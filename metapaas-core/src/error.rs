@@ -189,6 +189,20 @@ impl Error {
     }
 }
 
+/// An error and its causes in one line. A cause that the text before already ends with is not said again.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
+}
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {

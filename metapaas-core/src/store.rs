@@ -5,6 +5,7 @@ mod converge;
 pub mod database;
 mod ddl;
 pub mod error;
+mod events;
 mod framework_schema;
 pub(crate) mod iam;
 pub mod migrate;
@@ -19,6 +20,7 @@ pub mod work;
 
 use std::sync::Arc;
 
+use moka::sync::Cache;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
@@ -35,7 +37,11 @@ pub use self::value::{Arg, Required, Row, raw_json};
 use self::work::WorkStatements;
 pub use self::work::{Claim, Outcome};
 use crate::registry::Registry;
+use crate::resource::Resource;
 use crate::secret::KeyRing;
+
+/// Rows that were just updated are remembered, this many at the most.
+const RECENT: u64 = 1024;
 
 /// The database with the statements of all hosted types.
 #[derive(Debug)]
@@ -49,6 +55,7 @@ pub struct Store {
     work: WorkStatements,
     node: NodeStatements,
     changes: broadcast::Sender<Uuid>,
+    recent: Cache<Uuid, Resource>,
 }
 
 impl Store {
@@ -71,6 +78,7 @@ impl Store {
             work: WorkStatements::new(dialect),
             node: NodeStatements::new(dialect),
             changes: broadcast::channel(1024).0,
+            recent: Cache::new(RECENT),
         }
     }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use metapaas_agent::{AgentOptions, Drivers, Engines};
 use metapaas_core::Plugin;
+use metapaas_core::error::chain;
 use metapaas_core::migrate::{self, Made, PluginMigrations};
 use metapaas_core::registry::Registry;
 
 use crate::cli::{ClientCommand, ClientOptions};
 use crate::config::{Config, ServerOptions};
-use crate::http::chain;
 use crate::schema::{self, SchemaCommand};
 use crate::serve::{self, Parts};
 use crate::startup::{self, StartError};

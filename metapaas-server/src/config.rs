@@ -1,11 +1,13 @@
 //! Settings: flags over environment over file over defaults. Every mistake is reported at once.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::Value;
 use serde::{Deserialize, Serialize};
 
 /// Address that a control plane listens on unless told otherwise.
@@ -100,39 +102,63 @@ impl Config {
         let flags = [
             ("listen", options.listen.clone()),
             ("database", options.database.clone()),
-            ("data_dir", Some(data_dir.to_string_lossy().into_owned())),
+            ("data_dir", options.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned())),
         ];
         for (name, value) in flags {
             if let Some(value) = value {
                 figment = figment.merge(Serialized::default(name, value));
             }
         }
-        let config: Self = figment.extract().map_err(|errors| {
-            let lines: Vec<String> = errors.into_iter().map(|error| error.to_string()).collect();
-            format!("the settings are wrong: {}", lines.join("; "))
-        })?;
+        let config = Self::extract(&figment)?;
         config.check()?;
         Ok(config)
     }
 
+    /// Reads every setting on its own, so that one mistake does not hide another.
+    fn extract(figment: &Figment) -> Result<Self, String> {
+        let given: BTreeMap<String, Value> =
+            figment.extract().map_err(|error| wrong(&[error.to_string()]))?;
+        let mut mistakes: Vec<String> = given
+            .keys()
+            .filter(|name| !SETTINGS.contains(&name.as_str()))
+            .map(|name| format!("there is no setting `{name}`; there are {}", SETTINGS.join(", ")))
+            .collect();
+        let mut probe =
+            |found: Result<(), figment::Error>| mistakes.extend(found.err().map(|error| error.to_string()));
+        probe(figment.extract_inner::<PathBuf>("data_dir").map(drop));
+        probe(figment.extract_inner::<String>("listen").map(drop));
+        probe(figment.extract_inner::<Option<String>>("advertise_url").map(drop));
+        probe(figment.extract_inner::<Option<String>>("database").map(drop));
+        probe(figment.extract_inner::<u32>("database_connections").map(drop));
+        probe(figment.extract_inner::<Option<PathBuf>>("master_key_file").map(drop));
+        probe(figment.extract_inner::<usize>("body_limit").map(drop));
+        probe(figment.extract_inner::<LogFormat>("log_format").map(drop));
+        probe(figment.extract_inner::<String>("log").map(drop));
+        if mistakes.is_empty() {
+            figment.extract().map_err(|error| wrong(&[error.to_string()]))
+        } else {
+            Err(wrong(&mistakes))
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
-        let mut wrong = Vec::new();
+        let mut mistakes = Vec::new();
         if let Err(reason) = self.listen_address() {
-            wrong.push(reason);
+            mistakes.push(reason);
         }
         if let Some(url) = &self.database
             && !url.starts_with("postgres://")
             && !url.starts_with("postgresql://")
         {
-            wrong.push("`database` must be postgres://user:password@host:port/name".to_owned());
+            mistakes.push("`database` must be postgres://user:password@host:port/name".to_owned());
         }
         if !(1..=1000).contains(&self.database_connections) {
-            wrong.push("`database_connections` must be from 1 to 1000".to_owned());
+            mistakes.push("`database_connections` must be from 1 to 1000".to_owned());
         }
         if !(1024..=(64 << 20)).contains(&self.body_limit) {
-            wrong.push("`body_limit` must be from 1024 to 67108864 bytes".to_owned());
+            mistakes.push("`body_limit` must be from 1024 to 67108864 bytes".to_owned());
         }
-        if wrong.is_empty() { Ok(()) } else { Err(format!("the settings are wrong: {}", wrong.join("; "))) }
+        if mistakes.is_empty() { Ok(()) } else { Err(wrong(&mistakes)) }
     }
 
     /// The address to bind.
@@ -167,6 +193,23 @@ impl Config {
     pub fn file(&self, name: &str) -> PathBuf {
         self.data_dir.join(name)
     }
+}
+
+/// Names of all settings.
+const SETTINGS: [&str; 9] = [
+    "data_dir",
+    "listen",
+    "advertise_url",
+    "database",
+    "database_connections",
+    "master_key_file",
+    "body_limit",
+    "log_format",
+    "log",
+];
+
+fn wrong(mistakes: &[String]) -> String {
+    format!("the settings are wrong: {}", mistakes.join("; "))
 }
 
 /// `$XDG_DATA_HOME/metapaas`, or `~/.local/share/metapaas`.

@@ -26,7 +26,6 @@ use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
 use tracing::Instrument;
 
 use self::error::ApiError;
-pub use self::error::chain;
 use self::headers::request_id;
 pub use self::state::{App, State};
 use metapaas_core::error::{Error, ErrorCode};

@@ -186,7 +186,7 @@ async fn heartbeat(store: Arc<Store>, replica: Uuid, url: String, endpoints: Arc
                     *endpoints = urls;
                 }
             }
-            Err(error) => tracing::warn!(error = crate::http::chain(&error), "the heartbeat failed"),
+            Err(error) => tracing::warn!(error = metapaas_core::error::chain(&error), "the heartbeat failed"),
         }
         tokio::time::sleep(HEARTBEAT).await;
     }

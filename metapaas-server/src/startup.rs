@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use metapaas_core::authn::load_or_create_signing_key;
-use metapaas_core::error::Error;
+use metapaas_core::error::{Error, chain};
 use metapaas_core::iam::{self, Bootstrap};
 use metapaas_core::migrate::{self, PluginMigrations};
 use metapaas_core::registry::Registry;
@@ -18,7 +18,6 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
-use crate::http::chain;
 
 /// Why a control plane cannot start: one line that says what and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -159,9 +158,9 @@ async fn keys(config: &Config, database: &Database) -> Result<(KeyRing, Zeroizin
             if is_new {
                 let _ = fs::remove_file(&new_path);
             }
+            let cause = error.source.as_deref().map_or_else(|| error.detail.clone(), |source| chain(source));
             Err(StartError(format!(
-                "{}; copy master.key from the data folder of the control plane that set up this database to {}",
-                chain(&error),
+                "{cause}; copy master.key from the data folder of the control plane that set up this database to {}",
                 path.display()
             )))
         }

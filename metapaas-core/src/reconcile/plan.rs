@@ -22,6 +22,8 @@ pub struct Policy {
     pub progress: Duration,
     /// How long a node may take to carry out its removal before its provider deletes it anyway.
     pub removal: Duration,
+    /// How long events are kept of types that do not say so themselves.
+    pub events: Duration,
 }
 
 impl Default for Policy {
@@ -30,6 +32,7 @@ impl Default for Policy {
             silence: Duration::from_secs(30),
             progress: Duration::from_secs(300),
             removal: Duration::from_secs(15),
+            events: Duration::from_secs(90 * 24 * 60 * 60),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Reconciler;
 use super::execute::Passed;
+use crate::error::chain;
 use crate::provider::{NodeState, Provider};
 use crate::secret::random_bytes;
 use crate::store::{Claim, Outcome, StoreError};
@@ -24,6 +25,7 @@ const PASS_DEADLINE: Duration = Duration::from_secs(50);
 /// How often the queue is looked at when no hint comes.
 const POLL: Duration = Duration::from_millis(500);
 const SWEEP: Duration = Duration::from_secs(5);
+const RETIRE: Duration = Duration::from_secs(10);
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_LAST: Duration = Duration::from_secs(60);
 
@@ -36,6 +38,7 @@ impl Reconciler {
             side.spawn(self.clone().adopt(provider.clone()));
         }
         side.spawn(self.clone().sweep());
+        side.spawn(self.clone().retire());
         let permits = Arc::new(Semaphore::new(CONCURRENCY));
         let mut passes = JoinSet::new();
         let mut changes = self.store.changes();
@@ -175,6 +178,27 @@ impl Reconciler {
         }
     }
 
+    /// Removes old events, a bounded look at a time.
+    async fn retire(self: Arc<Self>) {
+        let mut after = 0;
+        loop {
+            tokio::time::sleep(jittered(RETIRE)).await;
+            let now = Utc::now();
+            let kept = |slug: &str, plural: &str| {
+                let registered = self.store.registry().find(slug, plural);
+                let own = registered.and_then(|registered| registered.ty.retention_seconds);
+                own.map_or(self.settings.policy.events, Duration::from_secs)
+            };
+            let of_types = self.store.registry().types().iter().map(|one| kept(one.ty.slug, one.ty.plural));
+            let shortest = of_types.chain([self.settings.policy.events]).min().unwrap_or_default();
+            let cutoff = |slug: &str, plural: &str| before(now, kept(slug, plural));
+            match self.store.retire_events(after, before(now, shortest), &cutoff).await {
+                Ok(next) => after = next.unwrap_or_default(),
+                Err(error) => tracing::warn!(%error, "removing old events failed"),
+            }
+        }
+    }
+
     async fn wake_node(&self, id: Uuid) {
         let woken = match self.store.node(id).await {
             Ok(Some(node)) => self.store.wake(node.instance_id, &node.slug).await,
@@ -205,6 +229,12 @@ fn retry(claim: &Claim, message: String, pause: Duration, waiting_for: Option<Uu
     Outcome { due_at, attempts: claim.attempts, waiting_for, last_error: Some(message) }
 }
 
+/// That long ago; a time further back than times go is the beginning of time.
+fn before(now: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+    let duration = chrono::Duration::from_std(duration).ok();
+    duration.and_then(|duration| now.checked_sub_signed(duration)).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
 fn backoff(attempts: u32) -> Duration {
     let doubled = BACKOFF_FIRST.saturating_mul(1 << attempts.saturating_sub(1).min(16));
     jittered(doubled.min(BACKOFF_LAST))
@@ -214,14 +244,4 @@ fn backoff(attempts: u32) -> Duration {
 fn jittered(duration: Duration) -> Duration {
     let [byte] = random_bytes::<1>();
     duration.mul_f64(0.5 + f64::from(byte) / 256.0)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

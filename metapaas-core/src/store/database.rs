@@ -14,7 +14,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, SqliteConnection, SqlitePool, Transaction,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::StoreError;
@@ -25,6 +27,8 @@ use super::value::{Arg, Row, bind_postgres, bind_sqlite};
 const GROUP_COMMIT_MAX: usize = 128;
 /// A pooled connection that has been idle for longer is asked whether it is still there.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// How long the first connection to PostgreSQL may take.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// How many writes may wait for the SQLite writer before callers wait to queue theirs.
 const WRITE_QUEUE: usize = 1024;
 
@@ -108,6 +112,12 @@ impl Database {
             .map_err(connecting)?
             .application_name("metapaas")
             .statement_cache_capacity(500);
+        // A pool says only that its time ran out; a connection says why.
+        let first = PgConnection::connect_with(&options);
+        match tokio::time::timeout(CONNECT_DEADLINE, first).await {
+            Ok(connection) => connection.map_err(connecting)?.close().await.map_err(connecting)?,
+            Err(_) => return Err(connecting(sqlx::Error::PoolTimedOut)),
+        }
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(5))

@@ -264,8 +264,17 @@ impl Store {
         updated.meta.revision = row.int(0).required("revision")?;
         updated.meta.generation = row.int(1).required("generation")?;
         updated.meta.held_generation = held(registered, row)?;
+        self.recent.insert(updated.meta.id, updated.clone());
         self.changed(updated.meta.instance_id);
         Ok(updated)
+    }
+
+    /// The row as its last update by this process left it, where the path names it by id. It may be out of date: it
+    /// is good only to try a change on, since [`Self::update`] holds the row to its revision.
+    pub fn recent(&self, registered: &RegisteredType, locator: &Locator) -> Option<Resource> {
+        let [id] = locator.keys.as_slice() else { return None };
+        let row = self.recent.get(&id.parse::<Uuid>().ok()?)?;
+        std::ptr::eq(row.ty, registered.ty).then_some(row)
     }
 
     /// Asks for a row to go away. A repeat finds it on its way.

@@ -6,7 +6,7 @@ use std::future::Future;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use metapaas_core::error::{Error, ErrorCode};
+use metapaas_core::error::{Error, ErrorCode, chain};
 use serde_json::{Map, Value, json};
 
 use super::headers::RequestId;
@@ -87,17 +87,6 @@ impl IntoResponse for ApiError {
         }
         response
     }
-}
-
-/// An error and its causes in one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// The answer to a path that is not there.
