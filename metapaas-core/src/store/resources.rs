@@ -399,7 +399,8 @@ impl Store {
         args
     }
 
-    /// Which unique value is taken, in the client's words, and by which row, when the caller may see it.
+    /// Which unique value is taken, in the client's words, and by which row, when the caller may see it; or what the
+    /// row refers to and is not there.
     async fn explain_conflict(
         &self,
         allowed: &Allowed,
@@ -409,6 +410,13 @@ impl Store {
         key: &str,
     ) -> Error {
         let ty = registered.ty;
+        if let StoreError::Reference { .. } = &error {
+            // Of what the row refers to, either a reference went just now, or the project was never there.
+            if let Err(missing) = self.missing_references(registered, args).await {
+                return missing;
+            }
+            return Error::invalid_at("/project_id", "MISSING_REFERENCE", "there is no project with this id");
+        }
         let StoreError::Taken { constraint, .. } = &error else { return error.into() };
         let taken = uniques(ty).find(|(_, columns)| {
             let in_sqlite: Vec<String> =
