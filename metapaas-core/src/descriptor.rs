@@ -165,7 +165,7 @@ pub enum Unique {
     Everywhere,
 }
 
-/// The kinds of values. In brackets the canonical JSON form.
+/// The kinds of values. In parentheses the canonical JSON form.
 #[derive(Clone, Copy, Debug)]
 pub enum FieldKind {
     /// `true` or `false`.
@@ -179,25 +179,25 @@ pub enum FieldKind {
     },
     /// A finite number.
     Float,
-    /// Text [string], checked by a format. Text never holds NUL.
+    /// Text (string), checked by a format. Text never holds NUL.
     Text(&'static TextFormat),
-    /// [string, lower-case hyphenated].
+    /// A UUID (string, lower-case hyphenated).
     Uuid,
-    /// [string, RFC 3339 in UTC with microseconds].
+    /// A time (string, RFC 3339 in UTC with microseconds).
     Timestamp,
-    /// [string such as `1h 30m`, millisecond steps].
+    /// A length of time (string such as `1h 30m`, millisecond steps).
     Duration,
-    /// One of the names [string].
+    /// One of the names (string).
     Enum(&'static [EnumVariant]),
-    /// [array].
+    /// Items of one kind (array).
     List(&'static FieldKind),
-    /// [object with any keys].
+    /// Values of one kind by any keys (object).
     Map(&'static FieldKind),
     /// Any JSON.
     Json,
-    /// A value that is sealed at rest and never shown [as the inner kind].
+    /// A value that is sealed at rest and never shown (as the inner kind).
     Secret(&'static FieldKind),
-    /// The id of a row of another type [string]. A function, since types may refer to each other.
+    /// The id of a row of another type (string). A function, since types may refer to each other.
     Ref(fn() -> &'static TypeDescriptor),
 }
 

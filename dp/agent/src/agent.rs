@@ -1,4 +1,4 @@
-//! [`run`]: the agent's loop. It asks for documents, hands them to the [`Node`], and reports what the node is.
+//! [`run`]: the agent's loop. It asks for documents, hands them to the `Node`, and reports what the node is.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! [`Node`]: what the agent does with its documents, without the network: take, apply, check, report.
+//! `Node`: what the agent does with its documents, without the network: take, apply, check, report.
 
 use std::any::Any;
 use std::collections::BTreeMap;

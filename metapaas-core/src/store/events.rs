@@ -62,7 +62,6 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::{self, postgres, sqlite};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
