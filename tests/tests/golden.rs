@@ -27,9 +27,3 @@ fn the_policy_is_what_was_reviewed() {
 fn the_openapi_document_is_what_was_reviewed() {
     check(&["schema", "openapi"], "manifests/openapi.json");
 }
-
-#[test]
-fn the_tables_are_what_was_reviewed() {
-    check(&["schema", "ddl", "--dialect", "postgres"], "tests/golden/schema.postgres.sql");
-    check(&["schema", "ddl", "--dialect", "sqlite"], "tests/golden/schema.sqlite.sql");
-}
