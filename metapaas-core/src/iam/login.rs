@@ -35,22 +35,32 @@ enum Refreshed {
 }
 
 impl Iam {
-    /// A login or a refresh. Body: `user` and `password`, or `refresh_token`.
+    /// A login or a refresh, in the words of RFC 6749 sections 4.3.2 and 6. Body: `grant_type` with `username` and
+    /// `password`, or with `refresh_token`.
     ///
     /// # Errors
     /// `InvalidRequest`, else as [`Self::login`] and [`Self::refresh`].
     pub async fn token(&self, body: &Value) -> Result<TokenPair, Error> {
-        if body.get("refresh_token").is_some() {
-            let mut body = Body::of(body, &["refresh_token"])?;
-            let token = body.required_text("refresh_token");
-            body.finish()?;
-            return self.refresh(token).await;
+        match body.get("grant_type").and_then(Value::as_str) {
+            Some("password") => {
+                let mut body = Body::of(body, &["grant_type", "username", "password"])?;
+                let user = body.required_text("username");
+                let password = body.required_text("password");
+                body.finish()?;
+                self.login(user, password).await
+            }
+            Some("refresh_token") => {
+                let mut body = Body::of(body, &["grant_type", "refresh_token"])?;
+                let token = body.required_text("refresh_token");
+                body.finish()?;
+                self.refresh(token).await
+            }
+            _ => Err(Error::invalid_at(
+                "/grant_type",
+                "INVALID_VALUE",
+                "expected \"password\" (with username, password) or \"refresh_token\" (with refresh_token)",
+            )),
         }
-        let mut body = Body::of(body, &["user", "password"])?;
-        let user = body.required_text("user");
-        let password = body.required_text("password");
-        body.finish()?;
-        self.login(user, password).await
     }
 
     /// Begins a session.

@@ -15,7 +15,11 @@ async fn a_login_gives_an_actor_with_its_roles() {
         let project = world.project("shop").await;
         let ann = world.user("ann").await;
         world.bind("ann", "operator", project).await;
-        let pair = world.iam.token(&json!({"user": "ann", "password": PASSWORD})).await.unwrap();
+        let pair = world
+            .iam
+            .token(&json!({"grant_type": "password", "username": "ann", "password": PASSWORD}))
+            .await
+            .unwrap();
         assert_eq!((pair.token_type, pair.expires_in, pair.must_change_password), ("Bearer", 900, true));
         let actor = world.who(&pair.access_token).await.unwrap();
         assert_eq!((actor.id, &*actor.name), (ann, "ann"));
@@ -107,7 +111,11 @@ async fn a_refresh_token_works_once_and_a_second_use_ends_the_session() {
     for world in worlds().await {
         world.user("ann").await;
         let first = world.login("ann").await;
-        let second = world.iam.token(&json!({"refresh_token": first.refresh_token})).await.unwrap();
+        let second = world
+            .iam
+            .token(&json!({"grant_type": "refresh_token", "refresh_token": first.refresh_token}))
+            .await
+            .unwrap();
         let third = world.iam.refresh(&second.refresh_token).await.unwrap();
         assert!(world.who(&third.access_token).await.is_ok());
         assert_eq!(reason(world.iam.refresh(&third.access_token).await), "malformed");

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, header};
-use metapaas_core::error::{Error, ErrorCode};
+use metapaas_core::authn;
+use metapaas_core::error::Error;
 use uuid::Uuid;
 
 /// Finds a request in logs, events and answers.
@@ -25,15 +26,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
 /// # Errors
 /// `Unauthenticated` when there are none.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
-    let missing = || {
-        Error::new(
-            ErrorCode::Unauthenticated,
-            "send `Authorization: Bearer <token>`; POST /v1/iam/token gives one",
-        )
-    };
-    let value = headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
-    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
+    authn::bearer(headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()))
 }
 
 /// The tags of a conditional header, `None` when it is absent.

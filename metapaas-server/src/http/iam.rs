@@ -76,30 +76,10 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
     }
 }
 
-/// `POST /v1/iam/token`, with the words of RFC 6749 sections 4.3 and 6 in JSON.
+/// `POST /v1/iam/token`
 async fn token(app: &App, headers: &HeaderMap, body: Body) -> Answer {
     let body = read_json(&Method::POST, headers, body, app.body_limit).await?;
-    let mut fields = Fields::of(&body)?;
-    let grant = fields.text("grant_type");
-    let pair = match grant {
-        "password" => {
-            let (username, password) = (fields.text("username"), fields.text("password"));
-            fields.finish()?;
-            app.iam.login(username, password).await?
-        }
-        "refresh_token" => {
-            let token = fields.text("refresh_token");
-            fields.finish()?;
-            app.iam.refresh(token).await?
-        }
-        _ => {
-            fields.problems.retain(|problem| problem.pointer != "/grant_type");
-            let detail =
-                "expected \"password\" (with username, password) or \"refresh_token\" (with refresh_token)";
-            return Err(Error::invalid_at("/grant_type", "INVALID_VALUE", detail).into());
-        }
-    };
-    Ok(answer(StatusCode::OK, &pair))
+    Ok(answer(StatusCode::OK, &app.iam.token(&body).await?))
 }
 
 /// Text members of a small body, taken one by one.
