@@ -90,8 +90,8 @@ async fn credentials_are_checked(on: On) {
     let token = installation.user("vera", &project, "viewer").await;
     let _ = installation.call_as(&token, Method::GET, DEMO, Value::Null).await.expect(200);
     let mut forged = token.clone();
-    let last = if token.ends_with('A') { 'B' } else { 'A' };
-    forged.replace_range(token.len() - 10..token.len() - 9, &last.to_string());
+    let place = token.len() - 10..token.len() - 9;
+    forged.replace_range(place.clone(), if &token[place] == "A" { "B" } else { "A" });
     let _ = installation.call_as(&forged, Method::GET, DEMO, Value::Null).await.expect(401);
     let wrong = json!({ "grant_type": "password", "username": "vera", "password": "nope" });
     let _ = installation.call(Method::POST, "/v1/iam/token", wrong).await.expect(401);

@@ -55,10 +55,25 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     drop(postgres);
     let finished = stages.finish();
     println!("\ncargo test:");
-    for line in verdicts {
+    for line in &verdicts {
         println!("{line}");
     }
+    // Some of cargo's summaries are of programs without tests, the last one too; this one is of all.
+    println!("{} passed, {} failed", total(&verdicts, "passed"), total(&verdicts, "failed"));
     finished
+}
+
+/// The sum of the numbers before `word` in cargo's summaries.
+fn total(verdicts: &[String], word: &str) -> u64 {
+    let counts = verdicts.iter().filter(|line| line.starts_with("test result: ")).flat_map(|line| {
+        let words: Vec<&str> = line.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
+        words
+            .windows(2)
+            .filter(|pair| pair[1] == word)
+            .filter_map(|pair| pair[0].parse::<u64>().ok())
+            .collect::<Vec<_>>()
+    });
+    counts.sum()
 }
 
 /// The lines of cargo test that say how it went.
@@ -68,7 +83,18 @@ fn is_verdict(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_verdict;
+    use super::{is_verdict, total};
+
+    #[test]
+    fn summaries_are_added_up() {
+        let lines = [
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s"
+                .to_owned(),
+            "test a::b ... FAILED".to_owned(),
+            "test result: FAILED. 40 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out".to_owned(),
+        ];
+        assert_eq!((total(&lines, "passed"), total(&lines, "failed")), (43, 2));
+    }
 
     #[test]
     fn verdicts_are_summaries_and_failures() {
