@@ -31,6 +31,7 @@ impl Store {
             .from(table())
             .and_where(col("seq").gt(slot(0)))
             .order_by(Alias::new("seq"), Order::Asc)
+            // Slot 1, as all numbers in statements are slots.
             .limit(1)
             .to_owned();
         let args = [Arg::from(after), Arg::from(LOOK.cast_signed())];

@@ -83,6 +83,7 @@ impl Store {
             .column(Alias::new("url"))
             .from(table())
             .order_by(Alias::new("started_at"), Order::Asc)
+            // Slot 4, as all numbers in statements are slots.
             .limit(4)
             .to_owned();
         let args = vec![Arg::from(id), Arg::from(url), Arg::from(now()), Arg::from(since), Arg::from(100)];
