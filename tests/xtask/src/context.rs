@@ -48,6 +48,11 @@ impl Context {
         self.target.join(profile).join(name)
     }
 
+    /// A folder for what commands make besides cargo, in the target folder.
+    pub(crate) fn made(&self, name: &str) -> PathBuf {
+        self.target.join(name)
+    }
+
     /// `cargo <arguments>` in the workspace's root.
     pub(crate) fn cargo<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -10,6 +10,7 @@ mod examples;
 mod openapi;
 mod postgres;
 mod programs;
+mod python;
 mod server;
 mod stages;
 mod test;

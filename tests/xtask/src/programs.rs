@@ -39,6 +39,17 @@ pub(crate) fn ensure(ctx: &Context, wanted: &[&Program]) -> Result<(), Error> {
     if !rustix::process::geteuid().is_root() {
         return Err(absent(&missing));
     }
+    install(ctx, &packages)?;
+    let missing: Vec<_> = missing.into_iter().filter(|program| program.path().is_none()).collect();
+    if missing.is_empty() { Ok(()) } else { Err(absent(&missing)) }
+}
+
+/// Installs Debian packages, as root; else says which command does it.
+pub(crate) fn install(ctx: &Context, packages: &[&str]) -> Result<(), Error> {
+    if !rustix::process::geteuid().is_root() {
+        let packages = packages.join(" ");
+        return Err(Error::Missing { programs: packages.clone(), packages });
+    }
     println!("installing {}", packages.join(" "));
     let apt = || {
         let mut command = Command::new("apt-get");
@@ -46,9 +57,7 @@ pub(crate) fn ensure(ctx: &Context, wanted: &[&Program]) -> Result<(), Error> {
         command
     };
     ctx.run(apt().args(["update", "--quiet"]))?;
-    ctx.run(apt().args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(&packages))?;
-    let missing: Vec<_> = missing.into_iter().filter(|program| program.path().is_none()).collect();
-    if missing.is_empty() { Ok(()) } else { Err(absent(&missing)) }
+    ctx.run(apt().args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(packages))
 }
 
 fn absent(missing: &[&&Program]) -> Error {

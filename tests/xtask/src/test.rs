@@ -5,6 +5,7 @@ use clap::Args;
 use crate::context::Context;
 use crate::error::Error;
 use crate::postgres::{Postgres, URL_VARIABLE};
+use crate::python::{self, PYTHON_VARIABLE};
 use crate::stages::Stages;
 use crate::{examples, programs};
 
@@ -24,6 +25,7 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
 
     let mut stages = Stages::new(ctx);
     let mut postgres = None;
+    let mut python = None;
     let mut verdicts = Vec::new();
     let ready = stages.run("build", || {
         // The binaries first: tests start them as processes.
@@ -32,11 +34,14 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     }) && stages.run("start postgresql", || {
         postgres = Some(Postgres::start(ctx)?);
         Ok(())
+    }) && stages.run("python environment", || {
+        python = Some(python::ensure(ctx)?);
+        Ok(())
     });
-    if let (true, Some(server)) = (ready, &postgres) {
+    if let (true, Some(server), Some(python)) = (ready, &postgres, &python) {
         stages.run("tests", || {
             let mut cargo = ctx.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
-            cargo.args(&options.filter).env(URL_VARIABLE, server.url());
+            cargo.args(&options.filter).env(URL_VARIABLE, server.url()).env(PYTHON_VARIABLE, python);
             let (lines, ended) = ctx.run_keeping(&mut cargo, is_verdict);
             verdicts = lines;
             ended
