@@ -7,6 +7,12 @@
             postgres: include_str!("0001_init.postgres.sql"),
             sqlite: include_str!("0001_init.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "75d150ab-30c3-4af0-a1be-8482ec26cf58",
+            name: "0002_contract",
+            postgres: include_str!("0002_contract.postgres.sql"),
+            sqlite: include_str!("0002_contract.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

@@ -43,6 +43,8 @@ pub struct Meta {
     pub status: String,
     /// Array of [`crate::status::Condition`].
     pub conditions: Box<RawValue>,
+    /// Whether an instance refuses to be deleted.
+    pub deletion_protection: bool,
     /// Array of id, ip, port, status; for instances.
     pub nodes: Option<Box<RawValue>>,
     /// Raised by every change of the spec.
@@ -168,6 +170,7 @@ impl Serialize for Resource {
         if self.ty.is_instance() {
             map.serialize_entry("type", self.ty.slug)?;
             map.serialize_entry("version", &meta.version)?;
+            map.serialize_entry("deletion_protection", &meta.deletion_protection)?;
         } else {
             map.serialize_entry("type", &self.type_name())?;
             map.serialize_entry("instance_id", &meta.instance_id)?;
@@ -205,6 +208,8 @@ pub struct NewResource {
     pub description: String,
     /// The version chosen, for instances.
     pub version: String,
+    /// Whether an instance refuses to be deleted.
+    pub deletion_protection: bool,
     /// Object of text by text.
     pub labels: Value,
     /// Canonical JSON of each field, in the descriptor's order; null for outputs.
@@ -222,6 +227,8 @@ pub struct Change {
     pub labels: Option<Value>,
     /// New version, for instances.
     pub version: Option<String>,
+    /// Whether an instance refuses to be deleted from now on.
+    pub deletion_protection: Option<bool>,
     /// New canonical JSON of fields, by index into the descriptor's fields.
     pub fields: Vec<(usize, Value)>,
 }
@@ -229,7 +236,10 @@ pub struct Change {
 impl Change {
     /// Whether nothing changes.
     pub const fn is_empty(&self) -> bool {
-        self.description.is_none() && self.labels.is_none() && !self.changes_spec()
+        self.description.is_none()
+            && self.labels.is_none()
+            && self.deletion_protection.is_none()
+            && !self.changes_spec()
     }
 
     /// Whether nodes have to act, so that the generation rises.

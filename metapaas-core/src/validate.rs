@@ -69,6 +69,7 @@ pub fn create(
     let version = meta::version(registered, body.get("version"), None, &mut problems);
     let description = meta::description(body.get("description"), &mut problems);
     let labels = meta::labels(body.get("labels"), &mut problems);
+    let deletion_protection = meta::deletion_protection(ty, body.get("deletion_protection"), &mut problems);
     let mut forbidden = Vec::new();
     let mut generated = Vec::new();
     let mut spec = Spec::new();
@@ -106,6 +107,7 @@ pub fn create(
         name,
         description: description.unwrap_or_default(),
         version: version.unwrap_or_default(),
+        deletion_protection: deletion_protection.unwrap_or_default(),
         labels: labels.unwrap_or_else(|| Value::Object(Map::new())),
         fields,
         generated,
@@ -148,6 +150,11 @@ pub fn update(
         (given, _) => meta::description(given, &mut problems),
     };
     change.description = new_description.filter(|text| *text != current.meta.description);
+    let new_protection = match (body.get("deletion_protection"), replace) {
+        (None, true) => Some(false),
+        (given, _) => meta::deletion_protection(ty, given, &mut problems),
+    };
+    change.deletion_protection = new_protection.filter(|new| *new != current.meta.deletion_protection);
     if let Some(given) = body.get("version") {
         let version = meta::version(registered, Some(given), Some(&current.meta.version), &mut problems);
         change.version = version.filter(|version| *version != current.meta.version);

@@ -326,11 +326,12 @@ pub(crate) const ACTIONS: [(&str, &str); 6] = [
 pub(crate) const SCOPES: [(&str, &str); 2] = [("project", "Project"), ("platform", "Platform")];
 
 /// Fields that every row has from the framework. `name` is another matter: see the key `key`.
-pub(crate) const RESERVED_FIELDS: [&str; 16] = [
+pub(crate) const RESERVED_FIELDS: [&str; 17] = [
     "id",
     "project_id",
     "description",
     "version",
+    "deletion_protection",
     "status",
     "conditions",
     "nodes",

@@ -7,6 +7,12 @@
             postgres: include_str!("0001_init.postgres.sql"),
             sqlite: include_str!("0001_init.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "0af1fe14-c5a7-4082-b2f9-a7ff6846d68f",
+            name: "0002_deletion_protection",
+            postgres: include_str!("0002_deletion_protection.postgres.sql"),
+            sqlite: include_str!("0002_deletion_protection.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

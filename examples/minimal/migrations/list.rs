@@ -7,6 +7,12 @@
             postgres: include_str!("0001_init.postgres.sql"),
             sqlite: include_str!("0001_init.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "7f3bb11b-8def-4e3b-9852-77028638f254",
+            name: "0002_deletion_protection",
+            postgres: include_str!("0002_deletion_protection.postgres.sql"),
+            sqlite: include_str!("0002_deletion_protection.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

@@ -4,7 +4,9 @@ use utoipa::openapi::Type;
 use utoipa::openapi::schema::ObjectBuilder;
 
 use super::Parts;
-use super::build::{ObjectExt, array, closed, id, integer, nullable, open, page_of, schema, string, time};
+use super::build::{
+    ObjectExt, array, boolean, closed, id, integer, nullable, open, page_of, schema, string, time,
+};
 use super::field::{Place, field};
 use super::shared::{NAME_PATTERN, labels, labels_patch};
 use super::types::Names;
@@ -27,6 +29,8 @@ pub(super) fn add(parts: &mut Parts, registered: &RegisteredType, names: &Names)
     }
 }
 
+const PROTECTION: &str = "Whether deleting it is refused. False unless given.";
+
 /// What requests may say: the type's fields, the framework's, and what answers have beside.
 fn request(registered: &RegisteredType, place: Place) -> ObjectBuilder {
     let ty = registered.ty;
@@ -48,7 +52,9 @@ fn request(registered: &RegisteredType, place: Place) -> ObjectBuilder {
         _ => object.property("project_id", id("Cannot change after create; may be repeated.")),
     };
     if ty.is_instance() {
-        object = object.property("version", version(registered, place));
+        object = object
+            .property("version", version(registered, place))
+            .property("deletion_protection", boolean(PROTECTION).schema_type(nullable(Type::Boolean)));
     }
     let text = string("Free text.").schema_type(nullable(Type::String)).max_length(Some(DESCRIPTION_MAX));
     object = object.property("description", text);
@@ -103,7 +109,9 @@ fn answer(registered: &RegisteredType) -> ObjectBuilder {
     object = object.must("project_id", id("The project it belongs to."));
     object = object.must("type", string("").enum_values(Some([type_name(ty)])).read_only(true));
     object = if ty.is_instance() {
-        object.must("version", string("The version it runs."))
+        object
+            .must("version", string("The version it runs."))
+            .must("deletion_protection", boolean(PROTECTION))
     } else {
         object
             .must("instance_id", id("The instance it belongs to.").read_only(true))

@@ -28,11 +28,12 @@ impl fmt::Display for Conflict {
 const RESERVED_PLURALS: [&str; 6] = ["actions", "events", "logs", "nodes", "versions", "operations"];
 
 /// Columns and members that the framework has on every row.
-const FRAMEWORK_FIELDS: [&str; 18] = [
+const FRAMEWORK_FIELDS: [&str; 19] = [
     "id",
     "project_id",
     "description",
     "version",
+    "deletion_protection",
     "status",
     "conditions",
     "nodes",

@@ -16,7 +16,9 @@ pub fn framework_schema() -> Schema {
         ("metapaas_users", users()),
         ("metapaas_service_accounts", service_accounts()),
         ("metapaas_service_tokens", service_tokens()),
+        ("metapaas_roles", roles()),
         ("metapaas_bindings", bindings()),
+        ("metapaas_identities", identities()),
         ("metapaas_sessions", sessions()),
         ("metapaas_settings", Table::new(vec![text("name"), text("value")])),
         // SQLite counts revisions here; PostgreSQL has the sequence `metapaas_revision`.
@@ -27,6 +29,9 @@ pub fn framework_schema() -> Schema {
         ("metapaas_idempotency", idempotency()),
         ("metapaas_replicas", Table::new(vec![uuid("id"), text("url"), time("started_at"), time("seen_at")])),
         ("metapaas_audit", audit()),
+        ("metapaas_operations", operations()),
+        ("metapaas_quotas", quotas()),
+        ("metapaas_reservations", reservations()),
     ];
     Schema { tables: tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect() }
 }
@@ -55,6 +60,9 @@ fn users() -> Table {
         time("created_at"),
         time("updated_at"),
         int("revision"),
+        // Wrong passwords since the last right one, and until when further ones are refused.
+        int("failed_logins").nullable(),
+        time("locked_until").nullable(),
     ])
     .unique("metapaas_users", &["name"])
 }
@@ -131,8 +139,10 @@ fn events() -> Table {
         text("request_id"),
         int("generation"),
         json("detail").nullable(),
+        uuid("parent_id").nullable(),
     ])
-    .index("metapaas_events", &["resource_id", "seq"])
+    .index("metapaas_events", &["instance_id", "seq"])
+    .index("metapaas_events", &["project_id", "seq"])
 }
 
 fn work() -> Table {
@@ -217,6 +227,75 @@ fn audit() -> Table {
         json("detail").nullable(),
     ])
     .index("metapaas_audit", &["at"])
+    .index("metapaas_audit", &["project_id", "id"])
+}
+
+fn roles() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        uuid("project_id").restrict(PROJECTS),
+        text("name"),
+        text("description"),
+        json("permissions"),
+        time("created_at"),
+        time("updated_at"),
+        int("revision"),
+    ])
+    .unique("metapaas_roles", &["project_id", "name"])
+}
+
+/// Users as OIDC issuers know them.
+fn identities() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        text("issuer"),
+        text("subject"),
+        uuid("user_id").cascade("metapaas_users"),
+        time("created_at"),
+    ])
+    .unique("metapaas_identities", &["issuer", "subject"])
+    .index("metapaas_identities", &["user_id"])
+}
+
+/// Actions that were asked for, and what became of them.
+fn operations() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        uuid("project_id"),
+        text("type"),
+        text("plural"),
+        uuid("resource_id"),
+        uuid("instance_id"),
+        text("name"),
+        text("action"),
+        text("status"),
+        int("generation"),
+        json("parameters").nullable(),
+        json("error").nullable(),
+        text("actor_kind"),
+        uuid("actor_id").nullable(),
+        text("actor_name"),
+        text("request_id"),
+        time("created_at"),
+        time("updated_at"),
+        time("finished_at").nullable(),
+    ])
+    .index("metapaas_operations", &["instance_id", "finished_at"])
+    .index("metapaas_operations", &["project_id", "id"])
+    .index("metapaas_operations", &["finished_at"])
+}
+
+/// Limits of projects, and what is reserved of each. A project without a limit has no row.
+fn quotas() -> Table {
+    let columns =
+        vec![uuid("project_id").cascade(PROJECTS), text("resource"), int("limit_value"), int("used")];
+    Table { primary_key: vec!["project_id".into(), "resource".into()], ..Table::new(columns) }
+}
+
+/// What each instance of a project with limits has reserved.
+fn reservations() -> Table {
+    Table::new(vec![uuid("instance_id"), uuid("project_id"), json("amounts")])
+        .index("metapaas_reservations", &["project_id"])
 }
 
 fn uuid(name: &str) -> Column {

@@ -153,6 +153,7 @@ impl Store {
             name: new.name,
             description: new.description,
             version: new.version,
+            deletion_protection: new.deletion_protection,
             labels: raw_json(&new.labels),
             status: "PENDING".into(),
             conditions: waiting(now),
@@ -220,6 +221,7 @@ impl Store {
         names.extend(change.version.is_some().then_some("version"));
         names.extend(change.description.is_some().then_some("description"));
         names.extend(change.labels.is_some().then_some("labels"));
+        names.extend(change.deletion_protection.is_some().then_some("deletion_protection"));
         let detail = json!({ "changed": names });
         if let Some(description) = change.description {
             updated.meta.description = description;
@@ -229,6 +231,9 @@ impl Store {
         }
         if let Some(version) = change.version {
             updated.meta.version = version;
+        }
+        if let Some(protection) = change.deletion_protection {
+            updated.meta.deletion_protection = protection;
         }
         updated.meta.updated_at = now();
         if changes_spec {
@@ -394,6 +399,7 @@ impl Store {
             Arg::from(action),
             Arg::Json(detail.map(raw_json)),
             Arg::from(meta.observed_generation),
+            Arg::from(meta.deletion_protection),
         ];
         debug_assert_eq!(args.len(), slots::FIELDS);
         args

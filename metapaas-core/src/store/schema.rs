@@ -171,6 +171,8 @@ impl Table {
         columns.push(Column::new("description", Text));
         if ty.is_instance() {
             columns.push(Column::new("version", Text));
+            // Nullable, as rows that are older than the column have no value; they are not protected.
+            columns.push(Column::new("deletion_protection", ColumnKind::Bool).nullable());
         }
         columns.extend([
             Column::new("labels", Json),

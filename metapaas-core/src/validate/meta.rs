@@ -37,7 +37,7 @@ pub(super) fn unknown_members(ty: &TypeDescriptor, body: &Map<String, Value>) ->
             || IGNORED.contains(&name)
             || matches!(name, "description" | "labels")
             || (name == "name" && ty.has_framework_name())
-            || (name == "version" && ty.is_instance())
+            || (matches!(name, "version" | "deletion_protection") && ty.is_instance())
     };
     let names: Vec<&str> = ty.fields.iter().filter(|field| !field.output).map(|field| field.name).collect();
     body.keys()
@@ -128,6 +128,22 @@ pub(super) fn description(given: Option<&Value>, problems: &mut Vec<Problem>) ->
         _ => {
             let detail = format!("expected text of at most {DESCRIPTION_MAX} characters");
             problems.push(Problem::new("/description", "INVALID_VALUE", detail));
+            None
+        }
+    }
+}
+
+/// Null goes back to the default: an instance may be deleted.
+pub(super) fn deletion_protection(
+    ty: &TypeDescriptor,
+    given: Option<&Value>,
+    problems: &mut Vec<Problem>,
+) -> Option<bool> {
+    match given.filter(|_| ty.is_instance())? {
+        Value::Null => Some(false),
+        Value::Bool(protection) => Some(*protection),
+        _ => {
+            problems.push(Problem::new("/deletion_protection", "INVALID_TYPE", "expected true or false"));
             None
         }
     }

@@ -255,7 +255,7 @@ fn tables_have_the_frameworks_columns() {
     };
     assert_eq!(
         columns("site_instances"),
-        "id project_id>metapaas_projects name description version labels status conditions nodes generation \
+        "id project_id>metapaas_projects name description version deletion_protection? labels status conditions nodes generation \
          observed_generation revision created_at updated_at deleting_at? title"
     );
     assert_eq!(

@@ -66,6 +66,7 @@ fn row(ty: &'static TypeDescriptor, spec: &Spec) -> Resource {
         parent_id: ONE,
         name: Some("web".into()),
         description: String::new(),
+        deletion_protection: false,
         version: "1.0.0".into(),
         labels: raw_json(&json!({"kept": "yes"})),
         status: "ACTIVE".into(),

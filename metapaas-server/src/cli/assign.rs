@@ -90,6 +90,7 @@ fn known_fields(ty: &TypeInfo) -> Vec<FieldInfo> {
     let mut offered = vec![framework("description", "string"), framework("labels", "map")];
     if ty.parent.is_none() {
         offered.push(framework("version", "string"));
+        offered.push(framework("deletion_protection", "boolean"));
     }
     if ty.key() == Some("name") {
         offered.push(framework("name", "string"));

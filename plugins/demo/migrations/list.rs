@@ -7,6 +7,12 @@
             postgres: include_str!("0001_init.postgres.sql"),
             sqlite: include_str!("0001_init.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "20ba8a1a-a817-49ce-b4d5-f2a177eb85b0",
+            name: "0002_deletion_protection",
+            postgres: include_str!("0002_deletion_protection.postgres.sql"),
+            sqlite: include_str!("0002_deletion_protection.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

@@ -142,6 +142,7 @@ fn stored(registered: &RegisteredType, new: NewResource) -> (Resource, Spec) {
         parent_id: Uuid::nil(),
         name: new.name,
         description: new.description,
+        deletion_protection: false,
         version: new.version,
         labels: raw_json(&new.labels),
         status: "CREATING".into(),

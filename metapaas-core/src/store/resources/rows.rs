@@ -41,10 +41,12 @@ pub(in crate::store) fn read_resource(
     let instance_id = row.uuid(next()).required("instance_id")?;
     let parent_id = row.uuid(next()).required("parent_id")?;
     let held_generation = row.int(next()).required("held_generation")?;
-    let (version, nodes) = if ty.is_instance() {
-        (row.text(next()).required("version")?, Some(row.json(next()).required("nodes")?))
+    let (version, nodes, deletion_protection) = if ty.is_instance() {
+        let version = row.text(next()).required("version")?;
+        let nodes = row.json(next()).required("nodes")?;
+        (version, Some(nodes), row.bool(next())?.unwrap_or_default())
     } else {
-        (String::new(), None)
+        (String::new(), None, false)
     };
     let meta = Meta {
         id,
@@ -54,6 +56,7 @@ pub(in crate::store) fn read_resource(
         held_generation,
         version,
         nodes,
+        deletion_protection,
         description: row.text(next()).required("description")?,
         labels: row.json(next()).required("labels")?,
         status: row.text(next()).required("status")?,

@@ -35,8 +35,9 @@ pub(in crate::store) mod slots {
     pub(crate) const ACTION: usize = 21;
     pub(crate) const DETAIL: usize = 22;
     pub(crate) const OBSERVED: usize = 23;
+    pub(crate) const PROTECTION: usize = 24;
     /// The first field; the others follow in the descriptor's order.
-    pub(crate) const FIELDS: usize = 24;
+    pub(crate) const FIELDS: usize = 25;
 }
 
 /// Values of list statements.
@@ -113,7 +114,7 @@ fn instance_column(ty: &TypeDescriptor) -> &'static str {
 fn select(ty: &TypeDescriptor) -> SelectStatement {
     let mut columns = vec!["id", "project_id"];
     if ty.is_instance() {
-        columns.extend(["id", "id", "generation", "version", "nodes"]);
+        columns.extend(["id", "id", "generation", "version", "nodes", "deletion_protection"]);
     } else {
         columns.extend(["instance_id", "parent_id", "held_generation"]);
     }
@@ -329,6 +330,7 @@ fn create(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
     if ty.is_instance() {
         values.push(("version", slot(slots::VERSION)));
         values.push(("nodes", slot(slots::NODES)));
+        values.push(("deletion_protection", slot(slots::PROTECTION)));
     } else {
         values.push(("instance_id", slot(slots::INSTANCE)));
         values.push(("parent_id", slot(slots::PARENT)));
@@ -385,6 +387,7 @@ fn update(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
         );
     if ty.is_instance() {
         update.value(Alias::new("version"), slot(slots::VERSION));
+        update.value(Alias::new("deletion_protection"), slot(slots::PROTECTION));
     } else {
         update.value(Alias::new("held_generation"), held_generation(dialect, ty));
     }

@@ -1,0 +1,1 @@
+ALTER TABLE "motd_instances" ADD COLUMN "deletion_protection" boolean NULL;
