@@ -25,6 +25,10 @@ pub(crate) enum Error {
     Missing { programs: String, packages: String },
     #[error("{tool} is not installed, so {purpose} cannot be done. Install it:\n\n    {install}\n")]
     NoTool { tool: &'static str, purpose: &'static str, install: &'static str },
+    #[error(
+        "{what} could not be installed; without a package registry in reach do it where one is:\n\n    {instead}\n"
+    )]
+    Packages { what: &'static str, instead: String, source: Box<Error> },
     #[error("no PostgreSQL in /usr/lib/postgresql although its package is installed")]
     NoPostgres,
     #[error("start a private PostgreSQL: {reason}")]

@@ -7,6 +7,7 @@ mod check;
 mod context;
 mod error;
 mod examples;
+mod node;
 mod openapi;
 mod postgres;
 mod programs;
@@ -14,6 +15,7 @@ mod python;
 mod server;
 mod stages;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -39,6 +41,8 @@ enum Command {
     Book,
     /// Writes manifests/openapi.json from the types of this distribution.
     Openapi(openapi::Options),
+    /// Installs what tests run from PyPI and npm and prints the variables that name it.
+    Tools,
     /// Measures the server beside the hand-written one in examples/baseline.
     Bench(bench::Options),
 }
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         Command::Check(options) => check::run(&ctx, &options),
         Command::Book => book::run(&ctx),
         Command::Openapi(options) => openapi::run(&ctx, &options),
+        Command::Tools => tools::run(&ctx),
         Command::Bench(options) => bench::run(&ctx, &options),
     });
     match done {

@@ -25,6 +25,8 @@ pub(crate) const PSQL: Program = Program { name: "psql", package: "postgresql-cl
 pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "curl", package: "curl" },
     Program { name: "python3", package: "python3" },
+    Program { name: "node", package: "nodejs" },
+    Program { name: "npm", package: "npm" },
     Program { name: "setpriv", package: "util-linux" },
     Program { name: "chromium", package: "chromium" },
 ];

@@ -5,9 +5,8 @@ use clap::Args;
 use crate::context::Context;
 use crate::error::Error;
 use crate::postgres::{Postgres, URL_VARIABLE};
-use crate::python::{self, PYTHON_VARIABLE};
 use crate::stages::Stages;
-use crate::{examples, programs};
+use crate::{examples, node, programs, python};
 
 /// What to test.
 #[derive(Args)]
@@ -24,8 +23,7 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     programs::ensure(ctx, &wanted.collect::<Vec<_>>())?;
 
     let mut stages = Stages::new(ctx);
-    let mut postgres = None;
-    let mut python = None;
+    let (mut postgres, mut tools) = (None, None);
     let mut verdicts = Vec::new();
     let ready = stages.run("build", || {
         // The binaries first: tests start them as processes.
@@ -34,14 +32,15 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     }) && stages.run("start postgresql", || {
         postgres = Some(Postgres::start(ctx)?);
         Ok(())
-    }) && stages.run("python environment", || {
-        python = Some(python::ensure(ctx)?);
+    }) && stages.run("install test tools", || {
+        tools = Some((python::ensure(ctx)?, node::ensure(ctx)?));
         Ok(())
     });
-    if let (true, Some(server), Some(python)) = (ready, &postgres, &python) {
+    if let (true, Some(server), Some((python, node))) = (ready, &postgres, &tools) {
         stages.run("tests", || {
             let mut cargo = ctx.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
-            cargo.args(&options.filter).env(URL_VARIABLE, server.url()).env(PYTHON_VARIABLE, python);
+            cargo.args(&options.filter).env(URL_VARIABLE, server.url());
+            cargo.env(python::VARIABLE, python).env(node::VARIABLE, node);
             let (lines, ended) = ctx.run_keeping(&mut cargo, is_verdict);
             verdicts = lines;
             ended
