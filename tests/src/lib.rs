@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 pub mod harness;
 #[cfg(test)]
 mod tidy;
+pub mod vault;
 
 /// The workspace's root.
 pub fn workspace_root() -> PathBuf {

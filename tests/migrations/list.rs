@@ -1,0 +1,2 @@
+// Written by `metapaas migrate make`.
+::metapaas_core::migration::Migrations::NONE
