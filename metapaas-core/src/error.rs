@@ -213,6 +213,14 @@ impl From<StoreError> for Error {
                     "the database is not available; nothing was changed, try again",
                 )
             },
+            StoreError::NoMasterKey { ref key, .. } => Self {
+                detail: format!(
+                    "a secret is sealed under the master key `{key}`, which this control plane does not have yet; \
+                     nothing is lost, try again, or ask the operator to give it the key"
+                ),
+                source: Some(error.into()),
+                ..Self::new(ErrorCode::Unavailable, "")
+            },
             StoreError::Taken { .. } => Self {
                 source: Some(error.into()),
                 ..Self::new(ErrorCode::NameTaken, "another one has this name or unique value")

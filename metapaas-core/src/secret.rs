@@ -1,28 +1,35 @@
 //! Random texts, and sealing of secrets at rest: AES-256-GCM under the installation's master keys.
 
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// The master keys of an installation. The first seals; all open.
+/// The master keys of an installation. The first seals; all open. They may be replaced while they are in use.
 ///
-/// Its text form, as in the key file: one `<id>:<base64 of 32 bytes>` per line.
+/// Its text form, as in the key file: one `<id>:<base64 of 32 bytes>` per line; a comma ends a line too, so that
+/// an environment variable can hold several.
 pub struct KeyRing {
-    keys: Vec<MasterKey>,
+    keys: RwLock<Arc<[MasterKey]>>,
 }
 
 struct MasterKey {
     id: String,
+    /// What every text begins with that it has sealed.
+    mark: String,
+    /// Tells two keys apart that have the same id; the key cannot be found from it.
+    fingerprint: [u8; 32],
     cipher: Box<Aes256Gcm>,
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
+        f.debug_list().entries(self.ids()).finish()
     }
 }
 
@@ -30,8 +37,16 @@ impl fmt::Debug for KeyRing {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// A line of the key file is not a key.
-    #[error("line {line} of the master key is not `<id>:<base64 of 32 bytes>`")]
+    #[error(
+        "line {line} of the master key is not `<id>:<base64 of 32 bytes>` with an id of letters, digits and hyphens"
+    )]
     Key {
+        /// Counted from 1.
+        line: usize,
+    },
+    /// Two lines have the same id.
+    #[error("line {line} of the master key has the id of a line above it")]
+    Twice {
         /// Counted from 1.
         line: usize,
     },
@@ -59,30 +74,49 @@ impl KeyRing {
     /// Reads the text form.
     ///
     /// # Errors
-    /// `Key` or `NoKey`.
+    /// `Key`, `Twice` or `NoKey`.
     pub fn parse(text: &str) -> Result<Self, SealError> {
-        let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
-        let keys: Vec<MasterKey> = lines
-            .map(|(index, line)| {
-                let wrong = SealError::Key { line: index + 1 };
-                let (id, key) = line.split_once(':').ok_or_else(|| wrong.clone())?;
-                let key = STANDARD_NO_PAD.decode(key.trim_end_matches('=')).map_err(|_| wrong.clone())?;
-                let key = Zeroizing::new(key);
-                let cipher = Aes256Gcm::new_from_slice(&key).map_err(|_| wrong)?;
-                Ok(MasterKey { id: id.into(), cipher: Box::new(cipher) })
-            })
-            .collect::<Result<_, SealError>>()?;
-        if keys.is_empty() { Err(SealError::NoKey) } else { Ok(Self { keys }) }
+        Ok(Self { keys: RwLock::new(read_keys(text)?.into()) })
+    }
+
+    /// Takes the keys of another ring, as when the key file has changed; answers whether they are others than before.
+    pub fn replace(&self, other: &Self) -> bool {
+        let keys = other.current();
+        let mut own = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let same = same_keys(&own, &keys);
+        *own = keys;
+        !same
+    }
+
+    /// Whether both hold the same keys in the same order.
+    pub fn is_same(&self, other: &Self) -> bool {
+        same_keys(&self.current(), &other.current())
+    }
+
+    /// The ids of all keys, that of the sealing key first.
+    pub fn ids(&self) -> Vec<String> {
+        self.current().iter().map(|key| key.id.clone()).collect()
+    }
+
+    /// What every text begins with that is sealed now.
+    pub fn mark(&self) -> String {
+        self.current()[0].mark.clone()
+    }
+
+    /// Whether a text is sealed under the key that seals now.
+    pub fn is_current(&self, sealed: &str) -> bool {
+        sealed.starts_with(&self.current()[0].mark)
     }
 
     /// Seals `plain` for `place` (e.g. table, column and row id): it cannot be opened as that of another place.
     pub fn seal(&self, place: &str, plain: &[u8]) -> String {
-        let key = &self.keys[0];
+        let keys = self.current();
+        let key = &keys[0];
         let nonce = random_bytes::<12>();
         let payload = Payload { msg: plain, aad: place.as_bytes() };
         // AES-GCM fails only beyond 64 GiB.
         let sealed = key.cipher.encrypt(&Nonce::from(nonce), payload).unwrap_or_default();
-        format!("v1:{}:{}", key.id, STANDARD_NO_PAD.encode([&nonce[..], &sealed].concat()))
+        format!("{}{}", key.mark, STANDARD_NO_PAD.encode([&nonce[..], &sealed].concat()))
     }
 
     /// Opens what [`Self::seal`] sealed for the same place.
@@ -94,13 +128,49 @@ impl KeyRing {
         let (Some("v1"), Some(id), Some(body)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(SealError::Damaged);
         };
-        let key = self.keys.iter().find(|key| key.id == id);
+        let keys = self.current();
+        let key = keys.iter().find(|key| key.id == id);
         let key = key.ok_or_else(|| SealError::UnknownKey { id: id.into() })?;
         let body = STANDARD_NO_PAD.decode(body).map_err(|_| SealError::Damaged)?;
         let (nonce, sealed) = body.split_first_chunk::<12>().ok_or(SealError::Damaged)?;
         let payload = Payload { msg: sealed, aad: place.as_bytes() };
         key.cipher.decrypt(&Nonce::from(*nonce), payload).map(Zeroizing::new).map_err(|_| SealError::Damaged)
     }
+
+    fn current(&self) -> Arc<[MasterKey]> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn same_keys(one: &[MasterKey], other: &[MasterKey]) -> bool {
+    let identity = |key: &MasterKey| (key.id.clone(), key.fingerprint);
+    one.iter().map(identity).eq(other.iter().map(identity))
+}
+
+fn read_keys(text: &str) -> Result<Vec<MasterKey>, SealError> {
+    let mut keys: Vec<MasterKey> = Vec::new();
+    let lines = text.split(['\n', ',']).map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
+    for (index, line) in lines {
+        let line_number = index + 1;
+        let wrong = || SealError::Key { line: line_number };
+        let (id, key) = line.split_once(':').ok_or_else(wrong)?;
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(wrong());
+        }
+        if keys.iter().any(|key| key.id == id) {
+            return Err(SealError::Twice { line: line_number });
+        }
+        let key = Zeroizing::new(STANDARD_NO_PAD.decode(key.trim_end_matches('=')).map_err(|_| wrong())?);
+        let cipher = Aes256Gcm::new_from_slice(&key).map_err(|_| wrong())?;
+        let fingerprint = Sha256::digest([b"metapaas master key", key.as_slice()].concat()).into();
+        keys.push(MasterKey {
+            id: id.into(),
+            mark: format!("v1:{id}:"),
+            fingerprint,
+            cipher: Box::new(cipher),
+        });
+    }
+    if keys.is_empty() { Err(SealError::NoKey) } else { Ok(keys) }
 }
 
 /// `length` random letters and digits from the operating system.
@@ -159,5 +229,23 @@ mod tests {
         assert_eq!(KeyRing::parse("nonsense").unwrap_err(), SealError::Key { line: 1 });
         let short = format!("{}k:AAAA", *KeyRing::generate());
         assert_eq!(KeyRing::parse(&short).unwrap_err(), SealError::Key { line: 2 });
+        let key = KeyRing::generate();
+        assert_eq!(KeyRing::parse(&format!("{}{}", *key, *key)).unwrap_err(), SealError::Twice { line: 2 });
+        // The id stands in patterns and prefixes of statements.
+        assert_eq!(KeyRing::parse(&key.replacen('k', "%", 1)).unwrap_err(), SealError::Key { line: 1 });
+    }
+
+    #[test]
+    fn a_ring_in_use_takes_new_keys() {
+        let old = KeyRing::generate();
+        let ring = KeyRing::parse(&old).unwrap();
+        let sealed = ring.seal("p", b"x");
+        assert!(ring.is_current(&sealed) && !ring.replace(&KeyRing::parse(&old).unwrap()));
+        // Several keys in one line, as an environment variable holds them.
+        let both = format!("{},{}", KeyRing::generate().trim(), old.trim());
+        assert!(ring.replace(&KeyRing::parse(&both).unwrap()));
+        assert_eq!(ring.ids().len(), 2);
+        assert!(!ring.is_current(&sealed) && ring.open("p", &sealed).is_ok());
+        assert!(ring.is_current(&ring.seal("p", b"x")));
     }
 }

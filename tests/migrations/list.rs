@@ -1,2 +1,12 @@
-// Written by `metapaas migrate make`.
-::metapaas_core::migration::Migrations::NONE
+// Written by `metapaas migrate make`. Append only: a released migration never changes.
+::metapaas_core::migration::Migrations {
+    list: &[
+        ::metapaas_core::migration::Migration {
+            id: "f527114e-7934-4007-9fad-8e43c0d76025",
+            name: "0001_init",
+            postgres: include_str!("0001_init.postgres.sql"),
+            sqlite: include_str!("0001_init.sqlite.sql"),
+        },
+    ],
+    snapshot: include_str!("schema.json"),
+}

@@ -11,7 +11,7 @@ use crate::secret::KeyRing;
 use crate::validate::{duration_millis, timestamp};
 
 /// Where a secret stands: it cannot be opened as the secret of another row or field.
-fn place(ty: &TypeDescriptor, field: &FieldDescriptor, id: Uuid) -> String {
+pub(super) fn place(ty: &TypeDescriptor, field: &FieldDescriptor, id: impl std::fmt::Display) -> String {
     format!("{}.{}.{}:{id}", ty.slug, ty.plural, field.name)
 }
 
@@ -41,6 +41,23 @@ pub(super) fn encode(
             Arg::Text(Some(keys.seal(&place(ty, field, id), value.to_string().as_bytes())))
         }
     }
+}
+
+/// The sealed text of a secret that stays as it is, for a statement that writes all columns. Under an older master
+/// key it is sealed anew: a row that was read before a rotation must not bring the older key back.
+pub(super) fn keep(
+    keys: &KeyRing,
+    ty: &TypeDescriptor,
+    field: &FieldDescriptor,
+    id: Uuid,
+    sealed: &str,
+) -> Arg {
+    if keys.is_current(sealed) {
+        return Arg::from(sealed);
+    }
+    let place = place(ty, field, id);
+    // What does not open is left alone; whoever wants to read it learns why.
+    Arg::from(keys.open(&place, sealed).map_or_else(|_| sealed.to_owned(), |plain| keys.seal(&place, &plain)))
 }
 
 /// The value of a field from its column.
@@ -79,6 +96,7 @@ pub(super) fn reveal(
     let Datum::Sealed(sealed) = datum else { return Ok(datum.to_json()) };
     let corrupt = |detail: String| StoreError::Corrupt { action: "open a secret", detail };
     let place = place(ty, field, id);
-    let plain = keys.open(&place, sealed).map_err(|error| corrupt(format!("{place}: {error}")))?;
+    let plain =
+        keys.open(&place, sealed).map_err(|error| StoreError::sealed("open a secret", &place, error))?;
     serde_json::from_slice(&plain).map_err(|_| corrupt(format!("{place}: not JSON")))
 }

@@ -1,5 +1,7 @@
 //! [`StoreError`]: what went wrong with the database, in terms of what we tried.
 
+use crate::secret::SealError;
+
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -37,6 +39,16 @@ pub enum StoreError {
         /// The cause.
         #[source]
         source: sqlx::Error,
+    },
+    /// A secret was sealed under a master key that this control plane does not have (yet). Nothing is lost.
+    #[error("{action}: {place} is sealed under the master key `{key}`, which this control plane does not hold")]
+    NoMasterKey {
+        /// What was tried.
+        action: &'static str,
+        /// Which value.
+        place: String,
+        /// Id of the key.
+        key: String,
     },
     /// A stored value cannot be read as what it should be.
     #[error("{action}: {detail}")]
@@ -82,8 +94,16 @@ impl StoreError {
         }
     }
 
+    /// A secret that does not open.
+    pub(crate) fn sealed(action: &'static str, place: &str, error: SealError) -> Self {
+        match error {
+            SealError::UnknownKey { id } => Self::NoMasterKey { action, place: place.to_owned(), key: id },
+            error => Self::Corrupt { action, detail: format!("{place}: {error}") },
+        }
+    }
+
     /// Whether trying again later may help.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::NoMasterKey { .. })
     }
 }

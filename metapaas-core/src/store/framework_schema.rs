@@ -27,7 +27,7 @@ pub fn framework_schema() -> Schema {
         ("metapaas_work", work()),
         ("metapaas_nodes", nodes()),
         ("metapaas_idempotency", idempotency()),
-        ("metapaas_replicas", Table::new(vec![uuid("id"), text("url"), time("started_at"), time("seen_at")])),
+        ("metapaas_replicas", replicas()),
         ("metapaas_audit", audit()),
         ("metapaas_operations", operations()),
         ("metapaas_quotas", quotas()),
@@ -210,6 +210,12 @@ fn idempotency() -> Table {
     ];
     Table { primary_key: vec!["principal".into(), "key".into()], ..Table::new(columns) }
         .index("metapaas_idempotency", &["created_at"])
+}
+
+fn replicas() -> Table {
+    let columns = vec![uuid("id"), text("url"), time("started_at"), time("seen_at")];
+    // Id of the master key that it seals with.
+    Table::new([columns, vec![text("sealing_key").nullable()]].concat())
 }
 
 fn audit() -> Table {

@@ -245,7 +245,7 @@ fn arguments(node: &Node, document: Option<String>) -> Vec<Arg> {
 }
 
 /// Where a node's document stands, for sealing.
-fn document_place(id: Uuid) -> String {
+pub(super) fn document_place(id: impl std::fmt::Display) -> String {
     format!("metapaas_nodes.document:{id}")
 }
 
@@ -287,8 +287,11 @@ impl Store {
         let Some(row) = rows.first() else { return Ok(None) };
         let corrupt = |detail: String| StoreError::Corrupt { action: "open a node's document", detail };
         let sealed = row.text(0).required("document")?;
-        let plain =
-            self.keys.open(&document_place(id), &sealed).map_err(|error| corrupt(error.to_string()))?;
+        let place = document_place(id);
+        let plain = self
+            .keys
+            .open(&place, &sealed)
+            .map_err(|error| StoreError::sealed("open a node's document", &place, error))?;
         let text = String::from_utf8(plain.to_vec()).map_err(|error| corrupt(error.to_string()))?;
         Ok(Some((text, row.text(1)?.unwrap_or_default())))
     }

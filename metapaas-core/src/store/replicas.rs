@@ -67,14 +67,14 @@ impl Store {
         let mut insert = Query::insert();
         insert
             .into_table(table())
-            .columns(["id", "url", "started_at", "seen_at"].map(Alias::new))
+            .columns(["id", "url", "started_at", "seen_at", "sealing_key"].map(Alias::new))
             .on_conflict(
                 OnConflict::column(Alias::new("id"))
-                    .update_columns([Alias::new("url"), Alias::new("seen_at")])
+                    .update_columns(["url", "seen_at", "sealing_key"].map(Alias::new))
                     .to_owned(),
             );
         // It fails only when columns and values differ in number.
-        let _ = insert.values([slot(0), slot(1), slot(2), slot(2)]);
+        let _ = insert.values([slot(0), slot(1), slot(2), slot(2), slot(5)]);
         let forget = Query::delete()
             .from_table(table())
             .and_where(Expr::col(Alias::new("seen_at")).lt(slot(3)))
@@ -86,7 +86,15 @@ impl Store {
             // Slot 4, as all numbers in statements are slots.
             .limit(4)
             .to_owned();
-        let args = vec![Arg::from(id), Arg::from(url), Arg::from(now()), Arg::from(since), Arg::from(100)];
+        let key = self.keys.ids().into_iter().next();
+        let args = vec![
+            Arg::from(id),
+            Arg::from(url),
+            Arg::from(now()),
+            Arg::from(since),
+            Arg::from(100),
+            Arg::Text(key),
+        ];
         self.run_write("report a control plane", &Statement::new(dialect, &insert), args.clone()).await?;
         self.run_write("forget control planes", &Statement::new(dialect, &forget), args.clone()).await?;
         let rows =

@@ -249,7 +249,9 @@ impl Store {
             let value = changed.next_if(|(at, _)| *at == index).map(|(_, value)| value);
             args.push(match (&value, &current.fields[index]) {
                 (Some(value), _) => codec::encode(&self.keys, ty, field, current.meta.id, value),
-                (None, Datum::Sealed(sealed)) => Arg::from(sealed.as_str()),
+                (None, Datum::Sealed(sealed)) => {
+                    codec::keep(&self.keys, ty, field, current.meta.id, sealed)
+                }
                 (None, Datum::Json(raw)) => Arg::from(raw.clone()),
                 (None, datum) => codec::encode(&self.keys, ty, field, current.meta.id, &datum.to_json()),
             });

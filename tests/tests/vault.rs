@@ -1,0 +1,26 @@
+//! The type of secrets that other tests use: its committed migrations are those of its types.
+
+use std::path::Path;
+
+use metapaas_core::migrate::{Made, PluginMigrations, make};
+use metapaas_core::testing::check_migrations;
+use metapaas_tests::vault::plugin;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_earlier_database_reaches_the_schema() {
+    check_migrations(&[plugin()]).await;
+}
+
+/// `UPDATE=1` makes what is wanting, as `metapaas migrate make vault` does.
+#[test]
+fn the_committed_migrations_are_those_of_the_types() {
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let wanted = PluginMigrations::from(&plugin());
+    if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
+        make(&wanted, &committed, None).unwrap();
+    }
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(committed.join("schema.json"), copy.path().join("schema.json")).unwrap();
+    let made = make(&wanted, copy.path(), None).unwrap();
+    assert_eq!(made, Made::NothingToDo, "run it with UPDATE=1 and review the SQL");
+}
