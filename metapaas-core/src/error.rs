@@ -62,6 +62,10 @@ pub enum ErrorCode {
     InUse,
     /// `If-Match` does not hold.
     PreconditionFailed,
+    /// The idempotency key was used for another request.
+    IdempotencyKeyReused,
+    /// The request with this idempotency key is still carried out.
+    IdempotencyInProgress,
     /// The page token or watch position is too old.
     Expired,
     /// The body is over the limit.
@@ -78,7 +82,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All, for the catalogue.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -89,6 +93,8 @@ impl ErrorCode {
         Self::InvalidState,
         Self::InUse,
         Self::PreconditionFailed,
+        Self::IdempotencyKeyReused,
+        Self::IdempotencyInProgress,
         Self::Expired,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
@@ -110,6 +116,8 @@ impl ErrorCode {
             Self::InvalidState => "INVALID_STATE",
             Self::InUse => "IN_USE",
             Self::PreconditionFailed => "PRECONDITION_FAILED",
+            Self::IdempotencyKeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::IdempotencyInProgress => "IDEMPOTENCY_IN_PROGRESS",
             Self::Expired => "EXPIRED",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
@@ -132,6 +140,8 @@ impl ErrorCode {
             Self::InvalidState => "Not possible in this state",
             Self::InUse => "Still in use",
             Self::PreconditionFailed => "The resource has changed",
+            Self::IdempotencyKeyReused => "The idempotency key belongs to another request",
+            Self::IdempotencyInProgress => "The same request is under way",
             Self::Expired => "Expired",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "Unsupported media type",

@@ -8,6 +8,7 @@ pub mod error;
 mod events;
 mod framework_schema;
 pub(crate) mod iam;
+mod idempotency;
 pub mod migrate;
 pub mod nodes;
 mod operation;
@@ -27,12 +28,14 @@ use uuid::Uuid;
 
 pub use self::database::{Database, Tx};
 pub use self::error::StoreError;
+pub use self::idempotency::{Answer, InFlight, Once, Render};
+use self::idempotency::{IdempotencyStatements, InFlightKeys};
 pub use self::nodes::Node;
 use self::nodes::NodeStatements;
 pub use self::replicas::COUNT_MAX;
 use self::resources::references::References;
 use self::resources::statements::TypeStatements;
-pub use self::resources::{Deleted, Locator, Page, now};
+pub use self::resources::{Effect, Locator, Page, WouldBe, WriteOptions, Written, now};
 pub use self::sealed::Resealed;
 pub use self::statement::{Dialect, Statement, slot};
 pub use self::value::{Arg, Required, Row, raw_json};
@@ -58,6 +61,8 @@ pub struct Store {
     node: NodeStatements,
     changes: broadcast::Sender<Uuid>,
     recent: Cache<Uuid, Resource>,
+    idempotency: Arc<IdempotencyStatements>,
+    in_flight: InFlightKeys,
 }
 
 impl Store {
@@ -71,6 +76,7 @@ impl Store {
         let dialect = database.dialect();
         let references = |registered| Arc::new(References::new(dialect, &registry, registered));
         let references = registry.types().iter().map(references).collect();
+        let idempotency = Arc::new(IdempotencyStatements::new(dialect, keys.clone()));
         Self {
             database,
             registry,
@@ -81,6 +87,8 @@ impl Store {
             node: NodeStatements::new(dialect),
             changes: broadcast::channel(1024).0,
             recent: Cache::new(RECENT),
+            idempotency,
+            in_flight: InFlightKeys::default(),
         }
     }
 

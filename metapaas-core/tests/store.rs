@@ -21,7 +21,7 @@ use metapaas_core::registry::RegisteredType;
 use metapaas_core::request::{Actor, ActorKind, Grants, RequestContext};
 use metapaas_core::resource::Resource;
 use metapaas_core::role::Role;
-use metapaas_core::store::{Deleted, Locator, Store};
+use metapaas_core::store::{Locator, Store, WriteOptions, Written};
 use metapaas_core::testing::{self, TestDatabase, postgres, sqlite};
 use metapaas_core::validate::{self, UpdateMode};
 use serde_json::Value;
@@ -94,7 +94,7 @@ impl World {
     ) -> Result<Resource, Error> {
         let allowed = owner(ty, Action::Create);
         let new = validate::create(self.of(ty), &allowed, project, body)?;
-        self.store.create(&allowed, self.of(ty), parent, new).await
+        self.store.create(&allowed, self.of(ty), parent, new, &WriteOptions::default()).await.map(row)
     }
 
     async fn read(&self, ty: &'static TypeDescriptor, keys: &[&str]) -> Result<Resource, Error> {
@@ -120,7 +120,8 @@ impl World {
         let allowed = owner(row.ty, Action::Update);
         let stored = self.store.reveal(row).unwrap();
         let change = validate::update(self.of(row.ty), &allowed, row, &stored, body, mode)?;
-        self.store.update(&allowed, self.of(row.ty), row, change).await
+        let options = WriteOptions::default();
+        self.store.update(&allowed, self.of(row.ty), row, change, &options).await.map(self::row)
     }
 
     async fn patch(&self, row: &Resource, body: &Value) -> Result<Resource, Error> {
@@ -128,10 +129,14 @@ impl World {
     }
 
     async fn delete(&self, row: &Resource) -> Result<Resource, Error> {
-        let Deleted::Underway(row) =
-            self.store.delete(&owner(row.ty, Action::Delete), self.of(row.ty), row).await?;
-        Ok(*row)
+        let allowed = owner(row.ty, Action::Delete);
+        self.store.delete(&allowed, self.of(row.ty), row, &WriteOptions::default()).await.map(self::row)
     }
+}
+
+/// The row that a change has left.
+fn row(written: Written) -> Resource {
+    written.into_row().expect("a change that was made now")
 }
 
 fn locator(keys: &[&str]) -> Locator {

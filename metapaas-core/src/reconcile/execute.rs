@@ -98,7 +98,7 @@ impl Reconciler {
         let wanted = wanted.unwrap_or_default();
         let policy = self.settings.policy;
         let (after, alarm) = summary::instance(&instance, &wanted, &nodes, obstacle.as_ref(), policy, now());
-        if summary::differs(&instance, &after) && !self.store.write_observed(&after).await? {
+        if summary::differs(&instance, &after) && !self.store.write_observed(&instance, &after).await? {
             // The row changed under the pass: its change has made the work due already.
             return Ok(Passed::LookAgain(Some(now())));
         }
@@ -375,7 +375,7 @@ impl Reconciler {
             let after = summary::child(row, observed, &errors, now());
             if summary::differs(row, &after) {
                 // A row that changed meanwhile is looked at in the pass that its change asked for.
-                self.store.write_observed(&after).await?;
+                self.store.write_observed(row, &after).await?;
             }
         }
         self.remove(gone.into_iter().rev().collect()).await

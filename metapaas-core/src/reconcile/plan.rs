@@ -24,6 +24,8 @@ pub struct Policy {
     pub removal: Duration,
     /// How long events are kept of types that do not say so themselves.
     pub events: Duration,
+    /// How long answers to requests with an `Idempotency-Key` are kept, for those who send them again.
+    pub answers: Duration,
 }
 
 impl Default for Policy {
@@ -33,6 +35,7 @@ impl Default for Policy {
             progress: Duration::from_secs(300),
             removal: Duration::from_secs(15),
             events: Duration::from_secs(90 * 24 * 60 * 60),
+            answers: Duration::from_secs(24 * 60 * 60),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::provider::{NodeFound, NodeRef, NodeRequest, NodeState, ProviderError}
 use crate::request::RequestContext;
 use crate::resource::Resource;
 use crate::role::PLATFORM_PROJECT;
-use crate::store::{Claim, Locator, Outcome};
+use crate::store::{Claim, Locator, Outcome, WriteOptions};
 use crate::testing::{self, TestDatabase, postgres, sqlite};
 use crate::validate::{self, UpdateMode};
 
@@ -177,7 +177,9 @@ impl World {
         let allowed = authorize(&RequestContext::system("test"), ty, Action::Create);
         let registered = self.store.registry().of(ty).unwrap();
         let new = validate::create(registered, &allowed, PLATFORM_PROJECT, &body).unwrap();
-        self.store.create(&allowed, registered, parent, new).await.unwrap()
+        let options = WriteOptions::default();
+        let made = self.store.create(&allowed, registered, parent, new, &options).await.unwrap();
+        made.into_row().unwrap()
     }
 
     async fn find(&self, ty: &'static TypeDescriptor, keys: &[&str]) -> Option<Resource> {
@@ -196,12 +198,13 @@ impl World {
         let allowed = authorize(&RequestContext::system("test"), &SITE, Action::Update);
         let stored = self.store.reveal(&row).unwrap();
         let change = validate::update(registered, &allowed, &row, &stored, &body, UpdateMode::Merge).unwrap();
-        self.store.update(&allowed, registered, &row, change).await.unwrap();
+        self.store.update(&allowed, registered, &row, change, &WriteOptions::default()).await.unwrap();
     }
 
     async fn delete(&self, row: &Resource) {
         let allowed = authorize(&RequestContext::system("test"), row.ty, Action::Delete);
-        self.store.delete(&allowed, self.store.registry().of(row.ty).unwrap(), row).await.unwrap();
+        let registered = self.store.registry().of(row.ty).unwrap();
+        self.store.delete(&allowed, registered, row, &WriteOptions::default()).await.unwrap();
     }
 
     /// Works off what is due; `false` when the control plane died at it.

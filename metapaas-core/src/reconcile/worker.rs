@@ -196,6 +196,9 @@ impl Reconciler {
                 Ok(next) => after = next.unwrap_or_default(),
                 Err(error) => tracing::warn!(%error, "removing old events failed"),
             }
+            if let Err(error) = self.store.forget_answers(before(now, self.settings.policy.answers)).await {
+                tracing::warn!(%error, "removing old answers to idempotent requests failed");
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::resources::diff;
 use super::resources::rows::read_resource;
 use super::resources::statements::slots;
 use super::value::{Arg, Row};
@@ -36,12 +37,13 @@ impl Store {
         Ok(Some((instance, children)))
     }
 
-    /// Writes status, conditions, nodes and outputs of `row` over the version that has its revision. `false` when
+    /// Writes status, conditions, nodes and outputs of `row` over `before`, which has the same revision. `false` when
     /// the row has changed meanwhile.
-    pub(crate) async fn write_observed(&self, row: &Resource) -> Result<bool, StoreError> {
+    pub(crate) async fn write_observed(&self, before: &Resource, row: &Resource) -> Result<bool, StoreError> {
         let registered = self.registered(row)?;
+        let detail = diff::detail(before, row);
         let allowed = authorize(&RequestContext::system("reconcile"), row.ty, Action::Update);
-        let mut args = self.arguments(&allowed, row, &row.key(), "status", None);
+        let mut args = self.arguments(&allowed, row, &row.key(), "status", Some(&detail));
         args[slots::NOW] = Arg::from(now());
         for (field, datum) in row.ty.fields.iter().zip(&row.fields) {
             // Only outputs are written; a secret's slot is not in the statement.
@@ -69,7 +71,7 @@ impl Store {
         Ok(())
     }
 
-    fn registered(&self, row: &Resource) -> Result<&RegisteredType, StoreError> {
+    pub(super) fn registered(&self, row: &Resource) -> Result<&RegisteredType, StoreError> {
         self.registry.of(row.ty).ok_or_else(|| StoreError::Corrupt {
             action: "find a type",
             detail: format!("{} is not registered", row.ty.name),

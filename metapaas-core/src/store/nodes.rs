@@ -108,6 +108,13 @@ const SLOTS: usize = LIMIT + 1;
 const ID: usize = 0;
 const INSTANCE: usize = 1;
 
+impl NodeStatements {
+    /// Reads the nodes of the instance in slot 1.
+    pub(super) const fn of_instance(&self) -> &Statement {
+        &self.of_instance
+    }
+}
+
 fn at(column: &str) -> usize {
     COLUMNS.iter().position(|other| *other == column).unwrap_or(ID)
 }
@@ -182,7 +189,8 @@ impl NodeStatements {
     }
 }
 
-fn read(row: &Row) -> Result<Node, StoreError> {
+/// Reads a row of the columns that the statements of nodes select.
+pub(super) fn read_node(row: &Row) -> Result<Node, StoreError> {
     let corrupt = |detail: &dyn std::fmt::Display| StoreError::Corrupt {
         action: "read a node",
         detail: detail.to_string(),
@@ -254,13 +262,13 @@ impl Store {
     pub(crate) async fn nodes(&self, instance: Uuid) -> Result<Vec<Node>, StoreError> {
         let args = [Arg::from(Uuid::nil()), Arg::from(instance)];
         let rows = self.database.fetch("read nodes", &self.node.of_instance, &args).await?;
-        rows.iter().map(read).collect()
+        rows.iter().map(read_node).collect()
     }
 
     /// One node.
     pub(crate) async fn node(&self, id: Uuid) -> Result<Option<Node>, StoreError> {
         let rows = self.database.fetch("read a node", &self.node.by_id, &[Arg::from(id)]).await?;
-        rows.first().map(read).transpose()
+        rows.first().map(read_node).transpose()
     }
 
     /// Decides on a node. `false` when its place or address has been taken meanwhile.
@@ -306,7 +314,7 @@ impl Store {
         args[at("last_seen_at")] = Arg::from(before);
         args[LIMIT] = Arg::from(i64::from(limit));
         let rows = self.database.fetch("find silent nodes", &self.node.silent, &args).await?;
-        rows.iter().map(read).collect()
+        rows.iter().map(read_node).collect()
     }
 
     /// Keeps what the provider answered.

@@ -3,7 +3,7 @@
 use metapaas_core::descriptor::{Action, Key, TypeDescriptor, Unique};
 use metapaas_core::error::ErrorCode;
 use metapaas_core::role::{PLATFORM_PROJECT, Role};
-use metapaas_core::store::Locator;
+use metapaas_core::store::{Locator, WriteOptions};
 use metapaas_core::validate;
 use serde_json::json;
 use uuid::Uuid;
@@ -153,15 +153,16 @@ async fn rows_of_other_projects_do_not_exist() {
             assert_eq!(refusal(read).0, not_found);
         }
         // Not even with a row that somebody else has read.
+        let plain = WriteOptions::default();
         let delete = member(&roles, site, Action::Delete);
-        assert_eq!(refusal(world.store.delete(&delete, world.of(site), &theirs).await).0, not_found);
+        assert_eq!(refusal(world.store.delete(&delete, world.of(site), &theirs, &plain).await).0, not_found);
         let update = member(&roles, site, Action::Update);
         let stored = world.store.reveal(&theirs).unwrap();
         let body = json!({"greeting": "mine"});
         let change =
             validate::update(world.of(site), &update, &theirs, &stored, &body, validate::UpdateMode::Merge)
                 .unwrap();
-        assert_eq!(refusal(world.store.update(&update, world.of(site), &theirs, change).await).0, not_found);
+        assert_eq!(refusal(world.store.update(&update, world.of(site), &theirs, change, &plain).await).0, not_found);
         let list = member(&roles, page, Action::List);
         let listed = world.store.list(&list, world.of(page), Some(&theirs), None, None, 10).await;
         assert_eq!(refusal(listed).0, not_found);
@@ -169,13 +170,13 @@ async fn rows_of_other_projects_do_not_exist() {
         // Seen and not allowed is another answer.
         let viewer = member(&[(TWO, Role::Viewer)], site, Action::Delete);
         assert_eq!(
-            refusal(world.store.delete(&viewer, world.of(site), &theirs).await).0,
+            refusal(world.store.delete(&viewer, world.of(site), &theirs, &plain).await).0,
             ErrorCode::Forbidden
         );
         let create = member(&[(TWO, Role::Operator)], site, Action::Create);
         let new = validate::create(world.of(site), &create, TWO, &json!({"name": "new"})).unwrap();
         assert_eq!(
-            refusal(world.store.create(&create, world.of(site), None, new).await).0,
+            refusal(world.store.create(&create, world.of(site), None, new, &plain).await).0,
             ErrorCode::Forbidden
         );
         // The notes are for owners to list, though a viewer may read one.
@@ -192,7 +193,7 @@ async fn a_child_belongs_to_the_project_of_its_parent() {
         let a = world.make_in(ONE, site, None, &json!({"name": "a"})).await.unwrap();
         let allowed = member(&[(TWO, Role::Owner)], page, Action::Create);
         let new = validate::create(world.of(page), &allowed, TWO, &json!({"path": "p"})).unwrap();
-        let refused = world.store.create(&allowed, world.of(page), Some(&a), new).await;
+        let refused = world.store.create(&allowed, world.of(page), Some(&a), new, &WriteOptions::default()).await;
         assert!(matches!(refusal(refused).0, ErrorCode::Forbidden | ErrorCode::NotFound));
     }
 }

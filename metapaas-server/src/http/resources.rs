@@ -12,7 +12,7 @@ use metapaas_core::error::{Error, ErrorCode};
 use metapaas_core::registry::RegisteredType;
 use metapaas_core::request::RequestContext;
 use metapaas_core::resource::Resource;
-use metapaas_core::store::{Deleted, Locator};
+use metapaas_core::store::{Locator, WriteOptions, Written};
 use metapaas_core::validate::{self, UpdateMode};
 use serde::Serialize;
 use serde_json::Value;
@@ -27,6 +27,13 @@ use super::{error::wrong_method, types};
 
 /// How often an update without `If-Match` is tried again when somebody else was faster.
 const UPDATE_ATTEMPTS: usize = 20;
+
+/// Nothing is asked of a change but the change.
+const PLAIN: WriteOptions = WriteOptions::PLAIN;
+
+fn kept(written: Written) -> Result<Resource, Error> {
+    written.into_row().ok_or_else(|| Error::internal("a plain change answered no row"))
+}
 
 /// Everything below `/v1/types/`.
 pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer {
@@ -128,7 +135,8 @@ impl Call<'_> {
         };
         allowed.in_project(project)?;
         let new = validate::create(registered, &allowed, project, &body)?;
-        let made = self.app.store.create(&allowed, registered, parent.as_ref(), new).await?;
+        let made = self.app.store.create(&allowed, registered, parent.as_ref(), new, &PLAIN).await?;
+        let made = kept(made)?;
         let mut response = resource(StatusCode::CREATED, &made);
         if let Ok(location) = HeaderValue::from_str(&location(registered, &made)) {
             response.headers_mut().insert(header::LOCATION, location);
@@ -169,7 +177,7 @@ impl Call<'_> {
                 async move {
                     let stored = store.reveal(&current)?;
                     let change = validate::update(registered, allowed, &current, &stored, body, mode)?;
-                    store.update(allowed, registered, &current, change).await
+                    store.update(allowed, registered, &current, change, &PLAIN).await.and_then(kept)
                 }
                 .boxed()
             })
@@ -200,16 +208,16 @@ impl Call<'_> {
         if change.is_empty() {
             return None;
         }
-        store.update(allowed, registered, &row, change).await.ok()
+        store.update(allowed, registered, &row, change, &PLAIN).await.and_then(kept).ok()
     }
 
     async fn delete(&self, registered: &RegisteredType, mut locator: Locator) -> Answer {
         locator.project = self.project_parameter()?;
         let allowed = self.allowed(registered, Action::Delete);
         let (store, allowed) = (&self.app.store, &allowed);
-        let Deleted::Underway(row) = self
+        let row = self
             .with_fresh(registered, allowed, &locator, |current| {
-                async move { store.delete(allowed, registered, &current).await }.boxed()
+                async move { store.delete(allowed, registered, &current, &PLAIN).await.and_then(kept) }.boxed()
             })
             .await?;
         Ok(resource(StatusCode::ACCEPTED, &row))
