@@ -96,7 +96,16 @@ impl Config {
             }
         }
         // What is read by flags, the command-line client or tests is no setting of the server.
-        let others = ["config", "endpoint", "token", "project", "output", "timeout", "test_database_url", "test_python"];
+        let others = [
+            "config",
+            "endpoint",
+            "token",
+            "project",
+            "output",
+            "timeout",
+            "test_database_url",
+            "test_python",
+        ];
         figment = figment.merge(Env::prefixed("METAPAAS_").ignore(&others));
         // A flag wins over a file; clap has already put the environment under the flags.
         let flags = [

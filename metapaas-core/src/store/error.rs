@@ -41,7 +41,9 @@ pub enum StoreError {
         source: sqlx::Error,
     },
     /// A secret was sealed under a master key that this control plane does not have (yet). Nothing is lost.
-    #[error("{action}: {place} is sealed under the master key `{key}`, which this control plane does not hold")]
+    #[error(
+        "{action}: {place} is sealed under the master key `{key}`, which this control plane does not hold"
+    )]
     NoMasterKey {
         /// What was tried.
         action: &'static str,

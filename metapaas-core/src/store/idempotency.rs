@@ -40,7 +40,10 @@ pub type Render = Arc<dyn Fn(&Resource) -> Answer + Send + Sync>;
 
 impl fmt::Debug for Once {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Once").field("principal", &self.principal).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Once")
+            .field("principal", &self.principal)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -57,7 +60,10 @@ pub struct Answer {
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer").field("status", &self.status).field("headers", &self.headers).finish_non_exhaustive()
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,7 +112,10 @@ impl IdempotencyStatements {
         let table = || Alias::new("metapaas_idempotency");
         let col = |name: &str| Expr::col(Alias::new(name));
         let lock = Query::select()
-            .expr(Expr::cust_with_exprs("pg_try_advisory_xact_lock(hashtextextended($1, 0))", [slot(own::LOCK)]))
+            .expr(Expr::cust_with_exprs(
+                "pg_try_advisory_xact_lock(hashtextextended($1, 0))",
+                [slot(own::LOCK)],
+            ))
             .to_owned();
         let find = Query::select()
             .columns(["request_hash", "status", "headers", "body"].map(Alias::new))
@@ -180,19 +189,25 @@ impl IdempotencyStatements {
         }
         let corrupt = |detail: String| StoreError::Corrupt { action: "read a kept answer", detail };
         let sealed = row.text(3).required("body")?;
-        let body = self.keys.open(&place(once), &sealed).map_err(|error| corrupt(error.to_string()))?;
+        let opened = self.keys.open(&place(once), &sealed);
+        let body = opened.map_err(|error| StoreError::sealed("read a kept answer", &place(once), error))?;
         let headers = row.json(2).required("headers")?;
         Ok(Answer {
-            status: u16::try_from(row.int(1).required("status")?).map_err(|error| corrupt(error.to_string()))?,
+            status: u16::try_from(row.int(1).required("status")?)
+                .map_err(|error| corrupt(error.to_string()))?,
             headers: serde_json::from_str(headers.get()).map_err(|error| corrupt(error.to_string()))?,
             body: String::from_utf8(body.to_vec()).map_err(|error| corrupt(error.to_string()))?,
         })
     }
 }
 
-/// Where a kept answer stands, for sealing.
+/// Where a kept answer stands, for sealing; `key` is the caller's and the request's, with a colon between.
+pub(super) fn answer_place(key: impl fmt::Display) -> String {
+    format!("metapaas_idempotency.body:{key}")
+}
+
 fn place(once: &Once) -> String {
-    format!("metapaas_idempotency.body:{}:{}", once.principal, once.key)
+    answer_place(format_args!("{}:{}", once.principal, once.key))
 }
 
 fn arguments(once: &Once) -> Vec<Arg> {
@@ -205,7 +220,8 @@ fn arguments(once: &Once) -> Vec<Arg> {
 }
 
 fn in_progress(key: &str) -> Error {
-    let detail = format!("a request with the Idempotency-Key {key:?} is under way; send it again in a moment");
+    let detail =
+        format!("a request with the Idempotency-Key {key:?} is under way; send it again in a moment");
     Error::new(ErrorCode::IdempotencyInProgress, detail)
 }
 

@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use sea_query::{Alias, Expr, ExprTrait, Order, Query, SelectStatement};
 
 use super::error::StoreError;
+use super::idempotency::answer_place;
 use super::nodes::document_place;
 use super::statement::{Dialect, Statement, slot};
 use super::value::{Arg, Required, Row};
@@ -52,6 +53,8 @@ enum Place {
     NodeDocument,
     /// The name of the setting.
     Setting,
+    /// Caller and key of an answer that is kept for a repeated request.
+    Answer,
 }
 
 /// Slots after those of the keys.
@@ -87,7 +90,13 @@ impl SealedColumn {
             column: "value",
             place: Place::Setting,
         };
-        fields.chain([document, setting]).collect()
+        let answer = Self {
+            table: "metapaas_idempotency".into(),
+            keys: vec![("principal", KeyKind::Text), ("key", KeyKind::Text)],
+            column: "body",
+            place: Place::Answer,
+        };
+        fields.chain([document, setting, answer]).collect()
     }
 
     /// The values of which a part, as `text` says it, is (or is not) another text.
@@ -178,6 +187,7 @@ impl SealedColumn {
             Place::Field(ty, field) => codec::place(ty, field, key),
             Place::NodeDocument => document_place(key),
             Place::Setting => key.to_owned(),
+            Place::Answer => answer_place(key),
         }
     }
 }

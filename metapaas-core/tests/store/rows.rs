@@ -162,7 +162,10 @@ async fn rows_of_other_projects_do_not_exist() {
         let change =
             validate::update(world.of(site), &update, &theirs, &stored, &body, validate::UpdateMode::Merge)
                 .unwrap();
-        assert_eq!(refusal(world.store.update(&update, world.of(site), &theirs, change, &plain).await).0, not_found);
+        assert_eq!(
+            refusal(world.store.update(&update, world.of(site), &theirs, change, &plain).await).0,
+            not_found
+        );
         let list = member(&roles, page, Action::List);
         let listed = world.store.list(&list, world.of(page), Some(&theirs), None, None, 10).await;
         assert_eq!(refusal(listed).0, not_found);
@@ -193,7 +196,8 @@ async fn a_child_belongs_to_the_project_of_its_parent() {
         let a = world.make_in(ONE, site, None, &json!({"name": "a"})).await.unwrap();
         let allowed = member(&[(TWO, Role::Owner)], page, Action::Create);
         let new = validate::create(world.of(page), &allowed, TWO, &json!({"path": "p"})).unwrap();
-        let refused = world.store.create(&allowed, world.of(page), Some(&a), new, &WriteOptions::default()).await;
+        let refused =
+            world.store.create(&allowed, world.of(page), Some(&a), new, &WriteOptions::default()).await;
         assert!(matches!(refusal(refused).0, ErrorCode::Forbidden | ErrorCode::NotFound));
     }
 }

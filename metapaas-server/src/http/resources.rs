@@ -217,7 +217,8 @@ impl Call<'_> {
         let (store, allowed) = (&self.app.store, &allowed);
         let row = self
             .with_fresh(registered, allowed, &locator, |current| {
-                async move { store.delete(allowed, registered, &current, &PLAIN).await.and_then(kept) }.boxed()
+                async move { store.delete(allowed, registered, &current, &PLAIN).await.and_then(kept) }
+                    .boxed()
             })
             .await?;
         Ok(resource(StatusCode::ACCEPTED, &row))

@@ -74,16 +74,18 @@ impl Store {
             let field = &ty.fields[index];
             // What a dry run generates is never used, so it is nothing to show.
             let is_shown = new.generated.contains(&index) && options.effect == Effect::Kept;
-            resource.fields[index] =
-                if is_shown { Datum::Written(value) } else { datum(field, value, &args[slots::FIELDS + index]) };
+            resource.fields[index] = if is_shown {
+                Datum::Written(value)
+            } else {
+                datum(field, value, &args[slots::FIELDS + index])
+            };
         }
         let operation = Some(&self.statements(registered).create);
         let write = Write { action: "create", operation, args: &args, row: resource };
         match self.write(write, options).await {
             Ok(written) => Ok(written),
             Err(reason) => {
-                let guarded =
-                    || parent.map_or_else(|| Error::internal("a create answered no row"), deleting);
+                let guarded = || parent.map_or_else(|| Error::internal("a create answered no row"), deleting);
                 Err(self.explain(allowed, registered, reason, &args, &key, guarded).await)
             }
         }
@@ -138,9 +140,7 @@ impl Store {
             let value = changed.next_if(|(at, _)| *at == index).map(|(_, value)| value);
             args.push(match (&value, &current.fields[index]) {
                 (Some(value), _) => codec::encode(&self.keys, ty, field, current.meta.id, value),
-                (None, Datum::Sealed(sealed)) => {
-                    codec::keep(&self.keys, ty, field, current.meta.id, sealed)
-                }
+                (None, Datum::Sealed(sealed)) => codec::keep(&self.keys, ty, field, current.meta.id, sealed),
                 (None, Datum::Json(raw)) => Arg::from(raw.clone()),
                 (None, datum) => codec::encode(&self.keys, ty, field, current.meta.id, &datum.to_json()),
             });

@@ -5,11 +5,11 @@ use super::write::Unwritten;
 use crate::authz::Allowed;
 use crate::error::{Error, ErrorCode, Problem};
 use crate::registry::RegisteredType;
+use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::schema::index_name;
 use crate::store::statement::Statement;
 use crate::store::value::Arg;
-use crate::store::Store;
 
 impl Store {
     /// Why a change was not made: what the row refers to and is not there, which of its values is taken, or `guarded`

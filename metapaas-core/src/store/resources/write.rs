@@ -230,10 +230,7 @@ impl Transaction {
 fn settled(mut row: Resource, answer: &Row) -> Result<Resource, StoreError> {
     row.meta.revision = answer.int(0).required("revision")?;
     row.meta.generation = answer.int(1).required("generation")?;
-    row.meta.held_generation = if row.ty.is_instance() {
-        row.meta.generation
-    } else {
-        answer.int(2).required("held_generation")?
-    };
+    row.meta.held_generation =
+        if row.ty.is_instance() { row.meta.generation } else { answer.int(2).required("held_generation")? };
     Ok(row)
 }
