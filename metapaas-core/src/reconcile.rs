@@ -3,8 +3,10 @@
 //! Planning is in [`plan`], status in [`summary`], both pure; effects are in `execute` and `worker`.
 
 mod breaker;
+mod desired;
 mod document;
 mod execute;
+mod forecast;
 pub mod plan;
 pub mod summary;
 mod token;
@@ -16,6 +18,7 @@ use std::sync::{Arc, RwLock};
 use chrono::{DateTime, Utc};
 
 pub use self::document::{WireDocument, digest, document, wire};
+pub use self::forecast::forecast;
 pub use self::plan::Policy;
 pub use self::token::NodeTokens;
 use crate::provider::Provider;

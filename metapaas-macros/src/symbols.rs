@@ -326,7 +326,7 @@ pub(crate) const ACTIONS: [(&str, &str); 6] = [
 pub(crate) const SCOPES: [(&str, &str); 2] = [("project", "Project"), ("platform", "Platform")];
 
 /// Fields that every row has from the framework. `name` is another matter: see the key `key`.
-pub(crate) const RESERVED_FIELDS: [&str; 17] = [
+pub(crate) const RESERVED_FIELDS: [&str; 18] = [
     "id",
     "project_id",
     "description",
@@ -344,6 +344,7 @@ pub(crate) const RESERVED_FIELDS: [&str; 17] = [
     "type",
     "parent_id",
     "instance_id",
+    "plan",
 ];
 
 /// Collections that are paths of the framework's own.

@@ -2,6 +2,7 @@
 
 mod agents;
 mod body;
+mod change;
 mod error;
 mod headers;
 mod iam;

@@ -1,7 +1,6 @@
 //! One pass over one instance: read, plan, act, and write what came of it.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -11,12 +10,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Reconciler;
+use super::desired::wanted;
 use super::document::{WireDocument, digest, document};
 use super::plan::{Input, Observed, Plan, Step, StepAction, plan};
 use super::summary::{self, Obstacle};
-use crate::plan::{DesiredMeta, DesiredRow, DesiredTree, NodeSpec, PlanError};
+use crate::plan::NodeSpec;
 use crate::provider::{NodeRef, NodeRequest, Provider, ProviderError};
-use crate::registry::RegisteredType;
 use crate::resource::Resource;
 use crate::store::{Claim, Node, StoreError, now};
 
@@ -67,7 +66,7 @@ impl Reconciler {
         let Some((instance, children)) = self.store.tree(root, claim.resource_id).await? else {
             return Ok(Passed::Gone);
         };
-        let (wanted, mut obstacle) = self.wanted(root, &instance, &children);
+        let (wanted, mut obstacle) = wanted(&self.store, root, &instance, &children);
         let mut look_again_at = None;
         let mut nodes = self.store.nodes(instance.meta.id).await?;
         for _ in 0..ROUNDS {
@@ -112,73 +111,6 @@ impl Reconciler {
         Ok(Passed::LookAgain([look_again_at, alarm].into_iter().flatten().min()))
     }
 
-    /// The nodes that the plugin wants, or why it cannot say.
-    fn wanted(
-        &self,
-        root: &RegisteredType,
-        instance: &Resource,
-        children: &[Vec<Resource>],
-    ) -> (Option<Vec<NodeSpec>>, Option<Obstacle>) {
-        if instance.is_deleting() {
-            return (Some(Vec::new()), None);
-        }
-        let Some(plan) = self.store.registry().plan(root.ty.slug) else { return (Some(Vec::new()), None) };
-        let terminal = |reason, message| (None, Some(Obstacle::Terminal { reason, message }));
-        let tree = match self.desired(root, instance, children) {
-            Ok(tree) => tree,
-            Err(error) => return terminal("Unreadable", error.to_string()),
-        };
-        // A plugin's bug must not take the control plane with it.
-        match catch_unwind(AssertUnwindSafe(|| plan(Arc::new(tree)))) {
-            Ok(Ok(wanted)) => (Some(wanted), None),
-            Ok(Err(PlanError::Blocked { on, message })) => (None, Some(Obstacle::Blocked { on, message })),
-            Ok(Err(PlanError::Unsatisfiable(message))) => terminal("Unsatisfiable", message),
-            Ok(Err(error @ PlanError::Field(_))) => terminal("Unreadable", error.to_string()),
-            Err(_) => {
-                tracing::error!(instance = %instance.meta.id, slug = root.ty.slug, "the plan function panicked");
-                terminal("Bug", "the plan function of the plugin panicked; the log has the details".into())
-            }
-        }
-    }
-
-    /// The tree that plan functions see: rows on their way out, and all below them, are left out.
-    fn desired(
-        &self,
-        root: &RegisteredType,
-        instance: &Resource,
-        children: &[Vec<Resource>],
-    ) -> Result<DesiredTree, StoreError> {
-        let mut leaving: Vec<Uuid> = Vec::new();
-        let mut kept = Vec::new();
-        for (registered, rows) in self.store.registry().below(root.index).zip(children) {
-            let mut stay = Vec::new();
-            for row in rows {
-                if row.is_deleting() || leaving.contains(&row.meta.parent_id) {
-                    leaving.push(row.meta.id);
-                } else {
-                    stay.push(self.desired_row(row)?);
-                }
-            }
-            kept.push((registered.ty, stay));
-        }
-        Ok(DesiredTree { instance: self.desired_row(instance)?, children: kept })
-    }
-
-    fn desired_row(&self, row: &Resource) -> Result<DesiredRow, StoreError> {
-        let meta = &row.meta;
-        Ok(DesiredRow {
-            meta: DesiredMeta {
-                id: meta.id,
-                parent_id: meta.parent_id,
-                project_id: meta.project_id,
-                key: row.key(),
-                version: meta.version.clone(),
-                created_at: meta.created_at,
-            },
-            spec: self.store.reveal(row)?,
-        })
-    }
-
     async fn observe(&self, nodes: &[Node]) -> Vec<Observed> {
         let mut observed = Vec::with_capacity(nodes.len());
         for node in nodes {
@@ -220,7 +152,7 @@ impl Reconciler {
         }
         for step in &plan.steps {
             tracing::info!(
-                instance = %instance.meta.id, node = %step.node, action = ?step.action, reason = step.reason, "step"
+                instance = %instance.meta.id, node = %step.node, action = ?step.action, reason = %step.reason, "step"
             );
             match self.take(instance, wanted, nodes, step).await {
                 Ok(()) => {}

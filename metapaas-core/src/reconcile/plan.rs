@@ -3,6 +3,7 @@
 //! No clock, no database, no provider: everything comes in as values, so a plan can be made for a dry run, tested by
 //! table and repeated after a crash.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -76,7 +77,7 @@ pub struct Step {
     /// What to do.
     pub action: StepAction,
     /// Why.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// What users of the instance notice of it.
     pub disruption: Disruption,
     /// The node's id, where it has one already.
@@ -100,6 +101,8 @@ pub enum StepAction {
     Drain,
     /// Have the provider delete it.
     Delete,
+    /// Nothing can be done before something changes; only forecasts have it.
+    Wait,
 }
 
 /// What users of an instance notice.
@@ -215,7 +218,7 @@ impl Plan {
         reason: &'static str,
         disruption: Disruption,
     ) {
-        self.steps.push(Step { node: place.into(), action, reason, disruption, id });
+        self.steps.push(Step { node: place.into(), action, reason: reason.into(), disruption, id });
     }
 
     /// Silence of nodes that have reported is noticed by the sweeper; only what has no other alarm sets one here.

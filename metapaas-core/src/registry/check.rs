@@ -28,7 +28,7 @@ impl fmt::Display for Conflict {
 const RESERVED_PLURALS: [&str; 6] = ["actions", "events", "logs", "nodes", "versions", "operations"];
 
 /// Columns and members that the framework has on every row.
-const FRAMEWORK_FIELDS: [&str; 19] = [
+const FRAMEWORK_FIELDS: [&str; 20] = [
     "id",
     "project_id",
     "description",
@@ -48,6 +48,8 @@ const FRAMEWORK_FIELDS: [&str; 19] = [
     "type",
     "parent_id",
     "instance_id",
+    // What a dry run answers besides.
+    "plan",
 ];
 
 pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {

@@ -21,9 +21,29 @@ pub(super) async fn read_json(
     body: Body,
     limit: usize,
 ) -> Result<Value, Error> {
+    parse(&read_bytes(method, headers, body, limit).await?)
+}
+
+/// Reads a body of JSON as it was sent.
+///
+/// # Errors
+/// `BodyTooLarge`, `UnsupportedMediaType`, `InvalidRequest` when it ends early.
+pub(super) async fn read_bytes(
+    method: &Method,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Bytes, Error> {
     media_type(method, headers)?;
-    let bytes = read(headers, body, limit).await?;
-    serde_json::from_slice(&bytes)
+    read(headers, body, limit).await
+}
+
+/// JSON out of a body.
+///
+/// # Errors
+/// `InvalidRequest` with line and column.
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, Error> {
+    serde_json::from_slice(bytes)
         .map_err(|error| Error::invalid_at("", "INVALID_JSON", format!("the body is not JSON: {error}")))
 }
 

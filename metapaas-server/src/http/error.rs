@@ -67,6 +67,7 @@ impl IntoResponse for ApiError {
             tracing::error!(%request_id, error = error_chain, code = error.code.as_str(), "request failed");
         }
         let mut body: Map<String, Value> = error.extra;
+        let allowed = body.get("allowed").and_then(Value::as_str).and_then(|text| text.parse().ok());
         body.insert("type".into(), format!("urn:metapaas:error:{}", error.code.as_str()).into());
         body.insert("title".into(), error.code.title().into());
         body.insert("status".into(), status.as_u16().into());
@@ -79,6 +80,9 @@ impl IntoResponse for ApiError {
         let mut response = (status, Value::Object(body).to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let (ErrorCode::MethodNotAllowed, Some(allowed)) = (error.code, allowed) {
+            headers.insert(header::ALLOW, allowed);
+        }
         match error.code {
             ErrorCode::Unauthenticated => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -99,9 +103,11 @@ pub(super) async fn no_such_path(request: Request) -> ApiError {
 
 /// The answer to a method that a path does not have.
 pub(super) async fn method_not_allowed(request: Request) -> ApiError {
+    // The router adds what the path takes.
     ApiError(wrong_method(request.method(), request.uri().path()))
 }
 
+/// The answer to a method that a path does not have. Its member `allowed`, where it has one, is the header `Allow`.
 pub(super) fn wrong_method(method: &axum::http::Method, path: &str) -> Error {
     Error::new(ErrorCode::MethodNotAllowed, format!("{path} does not take {method}"))
 }

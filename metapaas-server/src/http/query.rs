@@ -72,6 +72,19 @@ impl Query {
         id.ok()
     }
 
+    /// `true` or `false`; an absent one is false.
+    pub(super) fn flag(&mut self, name: &str) -> bool {
+        match self.given.remove(name).as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                let problem = Problem::new(format!("?{name}"), "INVALID_VALUE", "expected true or false");
+                self.problems.push(problem);
+                false
+            }
+        }
+    }
+
     /// A whole number up to `max`.
     pub(super) fn number(&mut self, name: &str, max: u64) -> Option<u64> {
         match self.given.remove(name)?.parse() {

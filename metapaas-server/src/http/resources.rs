@@ -18,36 +18,32 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Answer;
-use super::body::read_json;
-use super::headers::{RequestId, Tags, bearer, etag};
+use super::body::{parse, read_bytes};
+use super::change::{Begun, Wishes, changed, created, replay, respond, shown};
+use super::headers::{Preconditions, RequestId, Tags, bearer, etag};
 use super::path::{Target, resolve};
 use super::query::{Query, write_token};
 use super::state::App;
 use super::{error::wrong_method, types};
 
-/// How often an update without `If-Match` is tried again when somebody else was faster.
+/// How often a change is tried again when somebody else was faster.
 const UPDATE_ATTEMPTS: usize = 20;
-
-/// Nothing is asked of a change but the change.
-const PLAIN: WriteOptions = WriteOptions::PLAIN;
-
-fn kept(written: Written) -> Result<Resource, Error> {
-    written.into_row().ok_or_else(|| Error::internal("a plain change answered no row"))
-}
 
 /// Everything below `/v1/types/`.
 pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
-    if parts.method == Method::GET
+    if matches!(parts.method, Method::GET | Method::HEAD)
         && let Ok(Target::OpenApi(root)) = resolve(&app.registry, parts.uri.path())
     {
         return types::openapi_of(&app, root.ty.slug);
     }
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId("-".into()));
     let context = authenticate(&app, &parts.headers, id).await?;
-    let call = Call { app: &app, context, headers: &parts.headers, query: parts.uri.query() };
     let path = parts.uri.path();
-    match (&parts.method, resolve(&app.registry, path)?) {
+    let call = Call { app: &app, context, headers: &parts.headers, path, query: parts.uri.query() };
+    // The server leaves out the body of an answer to HEAD.
+    let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
+    match (method, resolve(&app.registry, path)?) {
         (&Method::GET, Target::Type(root)) => types::one(&app, &call.context, root).await,
         (&Method::GET, Target::Versions(root)) => types::versions(root),
         (&Method::GET, Target::Collection(registered, locator)) => call.list(registered, locator).await,
@@ -62,8 +58,23 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
             call.update(registered, locator, body, UpdateMode::Replace).await
         }
         (&Method::DELETE, Target::Item(registered, locator)) => call.delete(registered, locator).await,
-        (method, _) => Err(wrong_method(method, path).into()),
+        (&Method::OPTIONS, target) => Ok(options(methods(&target))),
+        (method, target) => Err(wrong_method(method, path).with("allowed", methods(&target)).into()),
     }
+}
+
+/// What a path takes, as the header `Allow` says it.
+const fn methods(target: &Target<'_>) -> &'static str {
+    match target {
+        Target::Type(_) | Target::Versions(_) | Target::OpenApi(_) => "GET, HEAD, OPTIONS",
+        Target::Collection(..) => "GET, HEAD, OPTIONS, POST",
+        Target::Item(..) => "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
+    }
+}
+
+/// The answer to OPTIONS.
+fn options(methods: &'static str) -> Response {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, methods)]).into_response()
 }
 
 /// Who asks.
@@ -77,11 +88,12 @@ pub(super) async fn authenticate(
 }
 
 /// One request, past authentication.
-struct Call<'a> {
-    app: &'a App,
-    context: RequestContext,
-    headers: &'a HeaderMap,
-    query: Option<&'a str>,
+pub(super) struct Call<'a> {
+    pub(super) app: &'a App,
+    pub(super) context: RequestContext,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -125,9 +137,16 @@ impl Call<'_> {
     }
 
     async fn create(&self, registered: &RegisteredType, mut locator: Locator, body: Body) -> Answer {
-        locator.project = self.project_parameter()?;
-        let body = read_json(&Method::POST, self.headers, body, self.app.body_limit).await?;
+        let wishes = Wishes::of_create(self.query, self.headers)?;
+        locator.project = wishes.project;
+        let bytes = read_bytes(&Method::POST, self.headers, body, self.app.body_limit).await?;
+        let body = parse(&bytes)?;
         let allowed = self.allowed(registered, Action::Create);
+        let render = created();
+        let (options, _held) = match self.begin(&Method::POST, &bytes, &wishes, render.clone()).await? {
+            Begun::Before(answer) => return Ok(replay(answer, &allowed)?),
+            Begun::Now(options, held) => (options, held),
+        };
         let parent = self.parent(registered, &locator).await?;
         let project = match &parent {
             Some(parent) => parent.meta.project_id,
@@ -135,13 +154,8 @@ impl Call<'_> {
         };
         allowed.in_project(project)?;
         let new = validate::create(registered, &allowed, project, &body)?;
-        let made = self.app.store.create(&allowed, registered, parent.as_ref(), new, &PLAIN).await?;
-        let made = kept(made)?;
-        let mut response = resource(StatusCode::CREATED, &made);
-        if let Ok(location) = HeaderValue::from_str(&location(registered, &made)) {
-            response.headers_mut().insert(header::LOCATION, location);
-        }
-        Ok(response)
+        let made = self.app.store.create(&allowed, registered, parent.as_ref(), new, &options).await?;
+        Ok(self.written(made, &allowed, &render)?)
     }
 
     async fn read(&self, registered: &RegisteredType, mut locator: Locator) -> Answer {
@@ -149,12 +163,12 @@ impl Call<'_> {
         let allowed = self.allowed(registered, Action::Read);
         let found = self.app.store.get(&allowed, registered, &locator).await?;
         let tag = etag(found.meta.revision);
-        if Tags::of(self.headers, &header::IF_NONE_MATCH).is_some_and(|tags| tags.match_(&tag)) {
+        if Tags::of(self.headers, &header::IF_NONE_MATCH)?.is_some_and(|tags| tags.match_weakly(&tag)) {
             let mut response = StatusCode::NOT_MODIFIED.into_response();
             insert_etag(&mut response, &tag);
             return Ok(response);
         }
-        Ok(resource(StatusCode::OK, &found))
+        Ok(respond(shown(StatusCode::OK, &found)))
     }
 
     async fn update(
@@ -164,25 +178,37 @@ impl Call<'_> {
         body: Body,
         mode: UpdateMode,
     ) -> Answer {
-        locator.project = self.project_parameter()?;
+        let wishes = Wishes::of_row(self.query, self.headers)?;
+        locator.project = wishes.project;
         let method = if mode == UpdateMode::Merge { Method::PATCH } else { Method::PUT };
-        let body = read_json(&method, self.headers, body, self.app.body_limit).await?;
+        let bytes = read_bytes(&method, self.headers, body, self.app.body_limit).await?;
+        let body = parse(&bytes)?;
         let allowed = self.allowed(registered, Action::Update);
-        let (store, allowed, body) = (&self.app.store, &allowed, &body);
-        if let Some(updated) = self.update_recent(registered, allowed, &locator, body, mode).await {
-            return Ok(resource(StatusCode::OK, &updated));
+        let render = changed(StatusCode::OK);
+        let (options, _held) = match mode {
+            UpdateMode::Merge => match self.begin(&method, &bytes, &wishes, render.clone()).await? {
+                Begun::Before(answer) => return Ok(replay(answer, &allowed)?),
+                Begun::Now(options, held) => (options, held),
+            },
+            UpdateMode::Replace => (wishes.options(), None),
+        };
+        let (store, allowed, body, options) = (&self.app.store, &allowed, &body, &options);
+        if options.is_plain()
+            && let Some(updated) = self.update_recent(registered, allowed, &locator, body, mode, &wishes).await
+        {
+            return Ok(self.written(updated, allowed, &render)?);
         }
         let updated = self
-            .with_fresh(registered, allowed, &locator, |current| {
+            .with_fresh(registered, allowed, &locator, &wishes.preconditions, |current| {
                 async move {
                     let stored = store.reveal(&current)?;
                     let change = validate::update(registered, allowed, &current, &stored, body, mode)?;
-                    store.update(allowed, registered, &current, change, &PLAIN).await.and_then(kept)
+                    store.update(allowed, registered, &current, change, options).await
                 }
                 .boxed()
             })
             .await?;
-        Ok(resource(StatusCode::OK, &updated))
+        Ok(self.written(updated, allowed, &render)?)
     }
 
     /// Saves the read before an update of a row that this process has just updated. Whatever does not work out is
@@ -194,13 +220,11 @@ impl Call<'_> {
         locator: &Locator,
         body: &Value,
         mode: UpdateMode,
-    ) -> Option<Resource> {
+        wishes: &Wishes,
+    ) -> Option<Written> {
         let store = &self.app.store;
         let row = store.recent(registered, locator)?;
-        let tags = Tags::of(self.headers, &header::IF_MATCH);
-        if tags.is_some_and(|tags| !tags.match_(&etag(row.meta.revision))) {
-            return None;
-        }
+        wishes.preconditions.hold(&row).ok()?;
         allowed.on_row(row.meta.project_id, &row.meta.id).ok()?;
         let stored = store.reveal(&row).ok()?;
         let change = validate::update(registered, allowed, &row, &stored, body, mode).ok()?;
@@ -208,46 +232,37 @@ impl Call<'_> {
         if change.is_empty() {
             return None;
         }
-        store.update(allowed, registered, &row, change, &PLAIN).await.and_then(kept).ok()
+        store.update(allowed, registered, &row, change, &WriteOptions::PLAIN).await.ok()
     }
 
     async fn delete(&self, registered: &RegisteredType, mut locator: Locator) -> Answer {
-        locator.project = self.project_parameter()?;
+        let wishes = Wishes::of_row(self.query, self.headers)?;
+        locator.project = wishes.project;
         let allowed = self.allowed(registered, Action::Delete);
-        let (store, allowed) = (&self.app.store, &allowed);
-        let row = self
-            .with_fresh(registered, allowed, &locator, |current| {
-                async move { store.delete(allowed, registered, &current, &PLAIN).await.and_then(kept) }
-                    .boxed()
+        let (store, allowed, options) = (&self.app.store, &allowed, &wishes.options());
+        let deleted = self
+            .with_fresh(registered, allowed, &locator, &wishes.preconditions, |current| {
+                async move { store.delete(allowed, registered, &current, options).await }.boxed()
             })
             .await?;
-        Ok(resource(StatusCode::ACCEPTED, &row))
+        Ok(self.written(deleted, allowed, &changed(StatusCode::ACCEPTED))?)
     }
 
-    /// Reads the row, holds it to `If-Match`, and changes it; again when somebody else was faster and the caller
-    /// did not insist on a revision.
-    async fn with_fresh<'a, T>(
+    /// Reads the row, holds it to what the caller wants of it, and changes it; again when somebody else was faster.
+    pub(super) async fn with_fresh<'a, T>(
         &self,
         registered: &RegisteredType,
         allowed: &Allowed,
         locator: &Locator,
+        preconditions: &Preconditions,
         change: impl Fn(Resource) -> BoxFuture<'a, Result<T, Error>> + Send,
     ) -> Result<T, Error> {
-        let tags = Tags::of(self.headers, &header::IF_MATCH);
         let mut attempt = 1;
         loop {
             let current = self.app.store.get(allowed, registered, locator).await?;
-            let tag = etag(current.meta.revision);
-            if tags.as_ref().is_some_and(|tags| !tags.match_(&tag)) {
-                let detail = format!("If-Match does not hold: the row is at {tag}; read it again");
-                return Err(Error::new(ErrorCode::PreconditionFailed, detail).with("etag", tag));
-            }
+            preconditions.hold(&current)?;
             match change(current).await {
-                Err(error)
-                    if error.code == ErrorCode::PreconditionFailed
-                        && tags.is_none()
-                        && attempt < UPDATE_ATTEMPTS =>
-                {
+                Err(error) if error.code == ErrorCode::PreconditionFailed && attempt < UPDATE_ATTEMPTS => {
                     attempt += 1;
                 }
                 other => return other,
@@ -261,25 +276,6 @@ impl Call<'_> {
         query.finish()?;
         Ok(project)
     }
-}
-
-/// Where a row is, by ids.
-fn location(registered: &RegisteredType, row: &Resource) -> String {
-    let root = format!("/v1/types/{}/instances/{}", row.ty.slug, row.meta.instance_id);
-    match registered.ty.depth() {
-        0 => root,
-        1 => format!("{root}/{}/{}", row.ty.plural, row.meta.id),
-        _ => {
-            let above = row.ty.parent.map_or("", |parent| parent.plural);
-            format!("{root}/{above}/{}/{}/{}", row.meta.parent_id, row.ty.plural, row.meta.id)
-        }
-    }
-}
-
-fn resource(status: StatusCode, row: &Resource) -> Response {
-    let mut response = json(status, row);
-    insert_etag(&mut response, &etag(row.meta.revision));
-    response
 }
 
 fn insert_etag(response: &mut Response, tag: &str) {

@@ -56,7 +56,18 @@ pub(crate) trait Companion: Debug + Send + Sync {
 
 impl WriteOptions {
     /// Nothing is asked.
-    pub const PLAIN: Self = Self { once: None, effect: Effect::Kept, companions: Vec::new() };
+    pub const PLAIN: Self = Self::of(Effect::Kept);
+
+    /// Asks only that `effect` becomes of the change.
+    pub const fn of(effect: Effect) -> Self {
+        Self { once: None, effect, companions: Vec::new() }
+    }
+
+    /// The same, carried out once.
+    #[must_use]
+    pub fn once(self, once: Once) -> Self {
+        Self { once: Some(once), ..self }
+    }
 
     /// The same, and `companion` in the same transaction.
     #[must_use]
