@@ -9,19 +9,21 @@
 mod api;
 mod book;
 mod docs;
+mod dry_run;
 mod golden;
 mod iam;
+mod idempotency;
 mod lifecycle;
 mod readme;
 mod replicas;
 mod start;
 mod vault;
+mod writes;
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_metapaas-under-test");
 
 /// The same with the type `vault` of `metapaas_tests::vault`, which is full of secrets.
-#[expect(dead_code, reason = "for the tests of secrets")]
 const WITH_VAULT: &str = env!("CARGO_BIN_EXE_metapaas-with-vault");
 
 /// Runs a test on each database; the body gets a running `Installation`.
