@@ -34,7 +34,10 @@ fn planned(answer: &Value) -> Vec<String> {
     for step in steps {
         assert!(step["reason"].is_string() && step["disruption"].is_string(), "{step}");
     }
-    steps.iter().map(|step| format!("{} {}", step["node"].as_str().unwrap(), step["action"].as_str().unwrap())).collect()
+    steps
+        .iter()
+        .map(|step| format!("{} {}", step["node"].as_str().unwrap(), step["action"].as_str().unwrap()))
+        .collect()
 }
 
 /// The steps that were taken for an instance, as the log tells them, in the same form.
@@ -46,7 +49,9 @@ fn taken(installation: &Installation, id: &str) -> Vec<String> {
     };
     log.lines()
         .filter(|line| line.contains(&format!(" step instance={id} ")))
-        .map(|line| format!("{} {}", word(line, "node").unwrap(), word(line, "action").unwrap().to_lowercase()))
+        .map(|line| {
+            format!("{} {}", word(line, "node").unwrap(), word(line, "action").unwrap().to_lowercase())
+        })
         .collect()
 }
 
@@ -99,7 +104,10 @@ async fn a_dry_run_of_an_update_says_what_then_happens(on: On) {
         let real = installation.call(Method::PATCH, ONE, change.clone()).await.expect(200);
         assert_eq!(real.body["generation"], tried.body["generation"], "{change}");
         let _ = installation.active(ONE).await;
-        eventually("the steps are taken", || async { since(&installation, &id, before).len() >= expected.len() }).await;
+        eventually("the steps are taken", || async {
+            since(&installation, &id, before).len() >= expected.len()
+        })
+        .await;
         assert_eq!(since(&installation, &id, before), expected, "{change}");
     }
     let tried = installation.call(Method::PATCH, &dry(ONE), json!({ "replicas": 1 })).await.expect(200);
@@ -121,7 +129,10 @@ async fn a_dry_run_of_a_child_says_what_then_happens(on: On) {
     let _ = installation.call(Method::POST, &pages, page).await.expect(201);
     let _ = installation.active(ONE).await;
     let tried = installation.call(Method::DELETE, &dry(&format!("{pages}/p")), Value::Null).await.expect(202);
-    assert_eq!((planned(&tried.body), &tried.body["status"]), (vec!["web-0 update".into()], &json!("DELETING")));
+    assert_eq!(
+        (planned(&tried.body), &tried.body["status"]),
+        (vec!["web-0 update".into()], &json!("DELETING"))
+    );
     assert_eq!(since(&installation, &id, before), ["web-0 update"]);
 }
 
@@ -178,13 +189,16 @@ async fn a_dry_run_is_refused_as_the_real_call_is(on: On) {
     let _ = installation.call(Method::POST, DEMO, body.clone()).await.expect(201);
     let taken = installation.call(Method::POST, &dry(DEMO), body).await.expect(409);
     assert_eq!(taken.body["code"], "NAME_TAKEN");
-    let wrong = json!({ "name": "x", "project_id": project, "greeting": "hi", "replicas": 99, "nonsense": 1 });
+    let wrong =
+        json!({ "name": "x", "project_id": project, "greeting": "hi", "replicas": 99, "nonsense": 1 });
     let wrong = installation.call(Method::POST, &dry(DEMO), wrong).await.expect(400);
     assert_eq!(wrong.body["errors"].as_array().unwrap().len(), 2);
-    let nowhere = json!({ "name": "x", "project_id": "00000000-0000-0000-0000-000000000009", "greeting": "hi" });
+    let nowhere =
+        json!({ "name": "x", "project_id": "00000000-0000-0000-0000-000000000009", "greeting": "hi" });
     let _ = installation.call(Method::POST, &dry(DEMO), nowhere).await.expect(400);
     let viewer = installation.user("viewer", &project, "viewer").await;
-    let _ = installation.call_as(&viewer, Method::PATCH, &dry(ONE), json!({ "greeting": "x" })).await.expect(403);
+    let _ =
+        installation.call_as(&viewer, Method::PATCH, &dry(ONE), json!({ "greeting": "x" })).await.expect(403);
     let _ = installation.call_as("nonsense", Method::PATCH, &dry(ONE), json!({})).await.expect(401);
     let _ = installation.call(Method::PATCH, &dry(&format!("{DEMO}/none")), json!({})).await.expect(404);
     let late = format!("{ONE}?dry_run=true&if_generation_match=7");

@@ -138,7 +138,8 @@ async fn a_patch_is_made_once_even_when_it_changes_nothing(on: On) {
     let _ = installation.call(Method::POST, DEMO, body).await.expect(201);
     let one = format!("{DEMO}/a");
     let patch = async |key: &str, body: Value| {
-        send(&installation, &installation.token, Method::PATCH, &one, &[("idempotency-key", key)], &body).await
+        send(&installation, &installation.token, Method::PATCH, &one, &[("idempotency-key", key)], &body)
+            .await
     };
     let first = patch("p", json!({ "greeting": "hi" })).await.expect(200);
     let _ = installation.call(Method::PATCH, &one, json!({ "greeting": "later" })).await.expect(200);

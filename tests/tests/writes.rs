@@ -78,7 +78,8 @@ pub(crate) async fn send(
 
 async fn with_demo(on: On, more: Value) -> Installation {
     let installation = Installation::start(PROGRAM, on).await;
-    let mut body = json!({ "name": "my-demo", "project_id": installation.default_project().await, "greeting": "hi" });
+    let mut body =
+        json!({ "name": "my-demo", "project_id": installation.default_project().await, "greeting": "hi" });
     body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     let _ = installation.call(Method::POST, DEMO, body).await.expect(201);
     let _ = installation.active(ONE).await;
@@ -98,11 +99,14 @@ async fn as_admin(
 async fn if_match_refuses_a_lost_update(on: On) {
     let installation = with_demo(on, Value::Null).await;
     let etag = installation.get(ONE).await.header("etag").unwrap().to_owned();
-    let changes = ["one", "two", "three", "four"].map(|greeting| {
-        let headers = [("if-match", etag.as_str())];
-        let installation = &installation;
-        async move { as_admin(installation, Method::PATCH, ONE, &headers, json!({ "greeting": greeting })).await }
-    });
+    let changes =
+        ["one", "two", "three", "four"].map(|greeting| {
+            let headers = [("if-match", etag.as_str())];
+            let installation = &installation;
+            async move {
+                as_admin(installation, Method::PATCH, ONE, &headers, json!({ "greeting": greeting })).await
+            }
+        });
     let sent = join_all(changes).await;
     let won: Vec<&Sent> = sent.iter().filter(|one| one.status() == 200).collect();
     assert_eq!(won.len(), 1, "of changes to the same version one wins");
@@ -157,14 +161,17 @@ async fn if_none_match_on_a_read_gives_304(on: On) {
         assert_eq!((same.status(), same.text.as_str()), (304, ""));
         assert_eq!(same.header("etag"), Some(etag));
     }
-    let _ = as_admin(&installation, Method::GET, ONE, &[("if-none-match", "\"1\"")], Value::Null).await.expect(200);
+    let _ = as_admin(&installation, Method::GET, ONE, &[("if-none-match", "\"1\"")], Value::Null)
+        .await
+        .expect(200);
 }
 
 async fn if_generation_match_compares_the_spec_alone(on: On) {
     let installation = with_demo(on, Value::Null).await;
     let on_generation = |generation: i64| format!("{ONE}?if_generation_match={generation}");
     // Status writes have raised the revision since the create; the generation is what it was.
-    let changed = installation.call(Method::PATCH, &on_generation(1), json!({ "greeting": "two" })).await.expect(200);
+    let changed =
+        installation.call(Method::PATCH, &on_generation(1), json!({ "greeting": "two" })).await.expect(200);
     assert_eq!(changed.body["generation"], 2);
     for (method, body) in [
         (Method::PATCH, json!({ "greeting": "three" })),
@@ -172,11 +179,18 @@ async fn if_generation_match_compares_the_spec_alone(on: On) {
         (Method::DELETE, Value::Null),
     ] {
         let refused = installation.call(method, &on_generation(1), body).await.expect(412);
-        assert_eq!((&refused.body["code"], &refused.body["generation"]), (&json!("PRECONDITION_FAILED"), &json!(2)));
+        assert_eq!(
+            (&refused.body["code"], &refused.body["generation"]),
+            (&json!("PRECONDITION_FAILED"), &json!(2))
+        );
     }
     // Labels are no spec.
-    let _ = installation.call(Method::PATCH, &on_generation(2), json!({ "labels": { "a": "b" } })).await.expect(200);
-    let put = installation.call(Method::PUT, &on_generation(2), json!({ "greeting": "three" })).await.expect(200);
+    let _ = installation
+        .call(Method::PATCH, &on_generation(2), json!({ "labels": { "a": "b" } }))
+        .await
+        .expect(200);
+    let put =
+        installation.call(Method::PUT, &on_generation(2), json!({ "greeting": "three" })).await.expect(200);
     assert_eq!(put.body["generation"], 3);
     for wrong in ["x", "-1", "1.5", ""] {
         let path = format!("{ONE}?if_generation_match={wrong}");
@@ -192,7 +206,8 @@ async fn a_protected_instance_is_not_deleted(on: On) {
     assert_eq!(refused.body["code"], "INVALID_STATE");
     assert!(refused.body["detail"].as_str().unwrap().contains("deletion_protection"), "{}", refused.body);
     let generation = installation.get(ONE).await.body["generation"].clone();
-    let off = installation.call(Method::PATCH, ONE, json!({ "deletion_protection": false })).await.expect(200);
+    let off =
+        installation.call(Method::PATCH, ONE, json!({ "deletion_protection": false })).await.expect(200);
     assert_eq!(off.body["generation"], generation, "nodes need not act on it");
     // Of a delete and a protection at the same time one comes too late.
     let (deleted, on) = tokio::join!(
@@ -206,35 +221,58 @@ async fn a_protected_instance_is_not_deleted(on: On) {
 }
 
 async fn patch_is_a_merge_patch(on: On) {
-    let installation = with_demo(on, json!({ "replicas": 2, "description": "d", "labels": { "a": "1", "b": "2" } })).await;
-    for media_type in ["application/json", "application/merge-patch+json", "application/merge-patch+json; charset=utf-8"] {
+    let installation =
+        with_demo(on, json!({ "replicas": 2, "description": "d", "labels": { "a": "1", "b": "2" } })).await;
+    for media_type in
+        ["application/json", "application/merge-patch+json", "application/merge-patch+json; charset=utf-8"]
+    {
         let headers = [("content-type", media_type)];
-        let _ = as_admin(&installation, Method::PATCH, ONE, &headers, json!({ "description": media_type })).await.expect(200);
+        let _ = as_admin(&installation, Method::PATCH, ONE, &headers, json!({ "description": media_type }))
+            .await
+            .expect(200);
     }
     let headers = [("content-type", "application/json-patch+json")];
     let _ = as_admin(&installation, Method::PATCH, ONE, &headers, json!([])).await.expect(415);
-    let merged = installation.call(Method::PATCH, ONE, json!({ "labels": { "a": null, "c": "3" } })).await.expect(200);
+    let merged =
+        installation.call(Method::PATCH, ONE, json!({ "labels": { "a": null, "c": "3" } })).await.expect(200);
     assert_eq!(merged.body["labels"], json!({ "b": "2", "c": "3" }));
     assert_eq!(merged.body["replicas"], 2, "what is not named stays");
-    let back = installation.call(Method::PATCH, ONE, json!({ "replicas": null, "description": null, "labels": null })).await;
+    let back = installation
+        .call(Method::PATCH, ONE, json!({ "replicas": null, "description": null, "labels": null }))
+        .await;
     let back = back.expect(200);
-    assert_eq!((&back.body["replicas"], &back.body["description"], &back.body["labels"]), (&json!(1), &json!(""), &json!({})));
+    assert_eq!(
+        (&back.body["replicas"], &back.body["description"], &back.body["labels"]),
+        (&json!(1), &json!(""), &json!({}))
+    );
     let refused = installation.call(Method::PATCH, ONE, json!({ "greeting": null })).await.expect(400);
-    assert_eq!((&refused.body["errors"][0]["pointer"], &refused.body["errors"][0]["code"]), (&json!("/greeting"), &json!("REQUIRED")));
+    assert_eq!(
+        (&refused.body["errors"][0]["pointer"], &refused.body["errors"][0]["code"]),
+        (&json!("/greeting"), &json!("REQUIRED"))
+    );
     let ignored = json!({ "status": "ERROR", "nodes": [], "revision": 1, "generation": 99, "conditions": [], "created_at": "x" });
     let ignored = installation.call(Method::PATCH, ONE, ignored).await.expect(200);
     assert_ne!(ignored.body["generation"], 99);
     let unknown = installation.call(Method::PATCH, ONE, json!({ "a/b~c": 1 })).await.expect(400);
     assert_eq!(unknown.body["errors"][0]["pointer"], "/a~1b~0c");
-    for (member, value) in [("name", json!("other")), ("project_id", json!("4d657461-0000-0000-0000-000000000002"))] {
+    for (member, value) in
+        [("name", json!("other")), ("project_id", json!("4d657461-0000-0000-0000-000000000002"))]
+    {
         let refused = installation.call(Method::PATCH, ONE, json!({ member: value })).await.expect(400);
         let problem = &refused.body["errors"][0];
-        assert_eq!((&problem["pointer"], &problem["code"]), (&json!(format!("/{member}")), &json!("IMMUTABLE")));
+        assert_eq!(
+            (&problem["pointer"], &problem["code"]),
+            (&json!(format!("/{member}")), &json!("IMMUTABLE"))
+        );
     }
 }
 
 async fn put_sets_what_is_left_out_back(on: On) {
-    let installation = with_demo(on, json!({ "replicas": 2, "theme": "dark", "labels": { "a": "1" }, "deletion_protection": true })).await;
+    let installation = with_demo(
+        on,
+        json!({ "replicas": 2, "theme": "dark", "labels": { "a": "1" }, "deletion_protection": true }),
+    )
+    .await;
     let whole = installation.get(ONE).await.body;
     let same = installation.call(Method::PUT, ONE, whole.clone()).await.expect(200);
     assert_eq!(same.body["generation"], whole["generation"], "GET, PUT changes nothing");
@@ -242,8 +280,14 @@ async fn put_sets_what_is_left_out_back(on: On) {
     let (replicas, labels) = (&put.body["replicas"], &put.body["labels"]);
     assert_eq!((replicas, labels, &put.body["theme"]), (&json!(1), &json!({}), &json!("light")));
     assert_eq!((&put.body["name"], &put.body["deletion_protection"]), (&json!("my-demo"), &json!(false)));
-    let refused = installation.call(Method::PUT, ONE, json!({ "replicas": 1, "name": "x" })).await.expect(400);
-    let mut pointers: Vec<_> = refused.body["errors"].as_array().unwrap().iter().map(|one| one["pointer"].as_str().unwrap()).collect();
+    let refused =
+        installation.call(Method::PUT, ONE, json!({ "replicas": 1, "name": "x" })).await.expect(400);
+    let mut pointers: Vec<_> = refused.body["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["pointer"].as_str().unwrap())
+        .collect();
     pointers.sort_unstable();
     assert_eq!(pointers, ["/greeting", "/name"], "every problem at once");
 }
@@ -277,10 +321,15 @@ async fn delete_is_202_then_404(on: On) {
     assert_eq!(deleted.body["status"], "DELETING");
     assert!(deleted.header("etag").is_some());
     let again = installation.call(Method::DELETE, ONE, Value::Null).await;
-    assert!(matches!(again.status.as_u16(), 202 | 404), "a repeat is 202 as long as there is something: {}", again.status);
+    assert!(
+        matches!(again.status.as_u16(), 202 | 404),
+        "a repeat is 202 as long as there is something: {}",
+        again.status
+    );
     let late = installation.call(Method::PATCH, ONE, json!({ "greeting": "late" })).await;
     assert!(matches!(late.status.as_u16(), 409 | 404), "{}", late.status);
-    let late = installation.call(Method::POST, &format!("{ONE}/pages"), json!({ "path": "q", "text": "x" })).await;
+    let late =
+        installation.call(Method::POST, &format!("{ONE}/pages"), json!({ "path": "q", "text": "x" })).await;
     assert!(matches!(late.status.as_u16(), 409 | 404), "{}", late.status);
     eventually("it is gone", || async { installation.get(ONE).await.status == 404 }).await;
     let _ = installation.get(&of_page).await.expect(404);
@@ -314,7 +363,9 @@ async fn with_or_without_a_slash_at_the_end_answers_the_same(on: On) {
 
 async fn head_and_options_say_what_there_is(on: On) {
     let installation = with_demo(on, Value::Null).await;
-    for path in [ONE, DEMO, "/v1/types/demo", "/v1/types/demo/versions", "/v1/types", "/v1/iam/users", "/healthz"] {
+    for path in
+        [ONE, DEMO, "/v1/types/demo", "/v1/types/demo/versions", "/v1/types", "/v1/iam/users", "/healthz"]
+    {
         let got = as_admin(&installation, Method::GET, path, &[], Value::Null).await.expect(200);
         let head = as_admin(&installation, Method::HEAD, path, &[], Value::Null).await.expect(200);
         assert_eq!(head.text, "", "{path}");
@@ -334,6 +385,10 @@ async fn head_and_options_say_what_there_is(on: On) {
     }
     for path in ["/v1/types", "/healthz"] {
         let wrong = as_admin(&installation, Method::DELETE, path, &[], Value::Null).await.expect(405);
-        assert!(wrong.header("allow").is_some_and(|allow| allow.contains("GET")), "{path}: {:?}", wrong.answer.headers);
+        assert!(
+            wrong.header("allow").is_some_and(|allow| allow.contains("GET")),
+            "{path}: {:?}",
+            wrong.answer.headers
+        );
     }
 }

@@ -35,7 +35,13 @@ fn wait(obstacle: Obstacle) -> Step {
         | Obstacle::Throttled { message, .. }
         | Obstacle::Transient(message) => message,
     };
-    Step { node: String::new(), action: StepAction::Wait, reason: reason.into(), disruption: Disruption::None, id: None }
+    Step {
+        node: String::new(),
+        action: StepAction::Wait,
+        reason: reason.into(),
+        disruption: Disruption::None,
+        id: None,
+    }
 }
 
 fn steps(instance: &Resource, wanted: &[NodeSpec], nodes: &[Node]) -> Vec<Step> {
@@ -65,7 +71,9 @@ fn steps(instance: &Resource, wanted: &[NodeSpec], nodes: &[Node]) -> Vec<Step> 
             let spec = wanted.iter().find(|spec| spec.place == step.node);
             let node = observed.iter_mut().find(|one| Some(one.node.id) == step.id);
             match (step.action, node, spec) {
-                (StepAction::Create, _, Some(spec)) => observed.push(well(new(instance, spec, digest_of(spec)))),
+                (StepAction::Create, _, Some(spec)) => {
+                    observed.push(well(new(instance, spec, digest_of(spec))))
+                }
                 (StepAction::Update, Some(one), Some(spec)) => {
                     one.node.document_generation = generation;
                     one.node.document_digest = digest_of(spec);

@@ -110,7 +110,9 @@ impl Call<'_> {
     /// Tells a request from all others: what it asks for, and where.
     fn hash(&self, method: &Method, body: &[u8]) -> String {
         let mut hash = Sha256::new();
-        for part in [method.as_str().as_bytes(), self.path.as_bytes(), self.query.unwrap_or_default().as_bytes()] {
+        for part in
+            [method.as_str().as_bytes(), self.path.as_bytes(), self.query.unwrap_or_default().as_bytes()]
+        {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -119,7 +121,12 @@ impl Call<'_> {
     }
 
     /// The answer to a change; `render` makes it from the row.
-    pub(super) fn written(&self, written: Written, allowed: &Allowed, render: &Render) -> Result<Response, Error> {
+    pub(super) fn written(
+        &self,
+        written: Written,
+        allowed: &Allowed,
+        render: &Render,
+    ) -> Result<Response, Error> {
         match written {
             Written::Kept(row) => Ok(respond(render(&row))),
             Written::WouldBe(would_be) => Ok(tried(&self.app.store, &would_be, render(&would_be.row).status)),

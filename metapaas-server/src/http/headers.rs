@@ -58,7 +58,8 @@ impl Tags {
             let detail = "expected * or tags in double quotes with commas between, as ETag has them";
             Error::invalid_at(format!("{name}:"), "INVALID_VALUE", detail)
         };
-        let values: Vec<&str> = values.map(|value| value.to_str()).collect::<Result<_, _>>().map_err(|_| wrong())?;
+        let values: Vec<&str> =
+            values.map(|value| value.to_str()).collect::<Result<_, _>>().map_err(|_| wrong())?;
         if let ["*"] = values.as_slice() {
             return Ok(Some(Self::Any));
         }
@@ -99,7 +100,8 @@ fn tag(text: &str) -> Option<((bool, String), &str)> {
     let (weak, quoted) = text.strip_prefix("W/").map_or((false, text), |strong| (true, strong));
     let end = quoted.strip_prefix('"')?.find('"')? + 2;
     let (tag, rest) = quoted.split_at(end);
-    let fits = tag[1..end - 1].bytes().all(|byte| byte == b'!' || (b'#'..=b'~').contains(&byte) || byte >= 0x80);
+    let fits =
+        tag[1..end - 1].bytes().all(|byte| byte == b'!' || (b'#'..=b'~').contains(&byte) || byte >= 0x80);
     fits.then(|| ((weak, tag.to_owned()), rest))
 }
 

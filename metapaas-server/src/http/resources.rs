@@ -194,7 +194,8 @@ impl Call<'_> {
         };
         let (store, allowed, body, options) = (&self.app.store, &allowed, &body, &options);
         if options.is_plain()
-            && let Some(updated) = self.update_recent(registered, allowed, &locator, body, mode, &wishes).await
+            && let Some(updated) =
+                self.update_recent(registered, allowed, &locator, body, mode, &wishes).await
         {
             return Ok(self.written(updated, allowed, &render)?);
         }
