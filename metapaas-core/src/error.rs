@@ -72,6 +72,12 @@ pub enum ErrorCode {
     BodyTooLarge,
     /// The body is of another media type.
     UnsupportedMediaType,
+    /// Path and query are over the limit.
+    UriTooLong,
+    /// The header fields are over the limit.
+    HeadersTooLarge,
+    /// The request did not arrive in time.
+    RequestTimeout,
     /// Too many requests.
     TooManyRequests,
     /// The database is away.
@@ -82,7 +88,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All, for the catalogue.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -98,6 +104,9 @@ impl ErrorCode {
         Self::Expired,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
+        Self::RequestTimeout,
         Self::TooManyRequests,
         Self::Unavailable,
         Self::Internal,
@@ -121,6 +130,9 @@ impl ErrorCode {
             Self::Expired => "EXPIRED",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::UriTooLong => "URI_TOO_LONG",
+            Self::HeadersTooLarge => "HEADERS_TOO_LARGE",
+            Self::RequestTimeout => "REQUEST_TIMEOUT",
             Self::TooManyRequests => "TOO_MANY_REQUESTS",
             Self::Unavailable => "UNAVAILABLE",
             Self::Internal => "INTERNAL",
@@ -145,6 +157,9 @@ impl ErrorCode {
             Self::Expired => "Expired",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "Unsupported media type",
+            Self::UriTooLong => "The URI is too long",
+            Self::HeadersTooLarge => "The headers are too large",
+            Self::RequestTimeout => "The request did not arrive in time",
             Self::TooManyRequests => "Too many requests",
             Self::Unavailable => "Temporarily unavailable",
             Self::Internal => "Internal error",

@@ -59,6 +59,8 @@ pub struct NodeRequest {
     pub token: String,
     /// Base URLs of the control planes.
     pub endpoints: Vec<String>,
+    /// Certificates in PEM that the control planes' are signed by; those of the system when absent.
+    pub ca: Option<String>,
     /// Limits and whatever else the type's plan asks of the provider.
     pub resources: BTreeMap<String, Value>,
 }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub tag: String,
     /// Base URLs of all live control planes, kept current by the replica heartbeat.
     pub endpoints: Arc<RwLock<Vec<String>>>,
+    /// Certificates in PEM that agents trust when they call them; those of the system when absent.
+    pub ca: Option<String>,
     /// How long things may take.
     pub policy: Policy,
     /// Makes nodes' tokens.

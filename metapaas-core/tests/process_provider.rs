@@ -166,6 +166,7 @@ fn request(id: Uuid) -> NodeRequest {
         token: "the node's token".to_owned(),
         // Nothing listens on the discard port.
         endpoints: vec!["http://127.0.0.1:9".to_owned()],
+        ca: None,
         resources: Default::default(),
     }
 }

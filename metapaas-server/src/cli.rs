@@ -57,6 +57,9 @@ pub struct ClientOptions {
     /// Data directory of a `metapaas up` on this machine
     #[arg(long, global = true, env = "METAPAAS_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Certificates in PEM to trust when the server's URL is https [default: those of the system]
+    #[arg(long, global = true, env = "METAPAAS_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Project, by name or id
     #[arg(long, global = true, env = "METAPAAS_PROJECT", value_name = "PROJECT")]
     pub project: Option<String>,
@@ -158,7 +161,7 @@ async fn execute(
         _ => {}
     }
     let client = &mut Client {
-        api: Api::new(Session::choose(options, places)?)?,
+        api: Api::new(Session::choose(options, places)?, options.ca_file.as_deref())?,
         output,
         project: options.project.clone().filter(|project| !project.is_empty()),
         timeout: options.timeout,

@@ -14,6 +14,7 @@ use metapaas_core::registry::Registry;
 
 use crate::cli::{ClientCommand, ClientOptions};
 use crate::config::{Config, ServerOptions};
+use crate::keys::{self, KeysCommand};
 use crate::schema::{self, SchemaCommand};
 use crate::serve::{self, Parts};
 use crate::startup::{self, StartError};
@@ -39,6 +40,13 @@ enum Command {
     Migrate {
         #[command(subcommand)]
         command: MigrateCommand,
+    },
+    /// Show, add, seal anew under and remove master keys
+    Keys {
+        #[command(flatten)]
+        arguments: ServerArguments,
+        #[command(subcommand)]
+        command: KeysCommand,
     },
     /// Print what follows from the types: OpenAPI, tables, policy
     Schema {
@@ -117,6 +125,8 @@ pub fn main(plugins: &[fn() -> Plugin]) -> ExitCode {
     {
         return engines(&plugins).run(&name.to_string_lossy(), arguments.collect());
     }
+    // For clients that plugins make without `metapaas_agent::http`.
+    metapaas_agent::http::provider();
     let parsed = Cli::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
@@ -142,6 +152,7 @@ async fn run(cli: Cli, plugins: Vec<Plugin>) -> ExitCode {
         Some(Command::Up(arguments)) => control_plane(&client, arguments, plugins, Parts::All).await,
         Some(Command::Serve(arguments)) => control_plane(&client, arguments, plugins, Parts::Api).await,
         Some(Command::Migrate { command }) => migrate(&client, command, plugins).await,
+        Some(Command::Keys { arguments, command }) => keys(&client, arguments, command, plugins).await,
         Some(Command::Schema { command }) => {
             registry(plugins).map(|registry| schema::print(&registry, &command))
         }
@@ -188,6 +199,16 @@ async fn control_plane(
     let config = settings(client, arguments)?;
     telemetry::logs(&config)?;
     serve::run(config, registry(plugins)?, parts).await
+}
+
+async fn keys(
+    client: &ClientOptions,
+    arguments: ServerArguments,
+    command: KeysCommand,
+    plugins: Vec<Plugin>,
+) -> Result<(), StartError> {
+    let config = settings(client, arguments)?;
+    keys::run(command, &config, registry(plugins)?).await
 }
 
 async fn migrate(

@@ -10,11 +10,13 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Limits;
+
 /// Address that a control plane listens on unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7480";
 
 /// Flags of the commands that run or administer a control plane.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Default)]
 pub struct ServerOptions {
     /// Settings file in TOML; `<data dir>/metapaas.toml` is read when it exists.
     #[arg(long, value_name = "FILE", env = "METAPAAS_CONFIG")]
@@ -31,8 +33,7 @@ pub struct ServerOptions {
 }
 
 /// Everything that an operator can set.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Config {
     /// Folder for the database, keys and nodes.
     pub data_dir: PathBuf,
@@ -52,6 +53,20 @@ pub struct Config {
     pub log_format: LogFormat,
     /// What is logged, in the syntax of `RUST_LOG`.
     pub log: String,
+    /// Certificate chain in PEM; with `tls_key` it turns TLS on.
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key in PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Certificates in PEM that agents trust when they call `https` URLs of control planes; those of the system
+    /// when absent.
+    pub ca_file: Option<PathBuf>,
+    /// Whether passwords and tokens may travel in the open beyond this machine.
+    pub insecure_plaintext: bool,
+    /// Whether the system may write memory to a file when the process crashes.
+    pub core_dumps: bool,
+    /// What a client may ask at the most.
+    #[serde(flatten)]
+    pub limits: Limits,
 }
 
 /// How logs are written.
@@ -81,6 +96,12 @@ impl Config {
             body_limit: 1 << 20,
             log_format: LogFormat::Text,
             log: "info".into(),
+            tls_certificate: None,
+            tls_key: None,
+            ca_file: None,
+            insecure_plaintext: false,
+            core_dumps: false,
+            limits: Limits::default(),
         };
         let mut figment = Figment::from(Serialized::defaults(defaults));
         match &options.config {
@@ -129,8 +150,11 @@ impl Config {
             figment.extract().map_err(|error| wrong(&[error.to_string()]))?;
         let mut mistakes: Vec<String> = given
             .keys()
-            .filter(|name| !SETTINGS.contains(&name.as_str()))
-            .map(|name| format!("there is no setting `{name}`; there are {}", SETTINGS.join(", ")))
+            .filter(|name| !settings().any(|setting| setting == *name))
+            .map(|name| {
+                let all: Vec<&str> = settings().collect();
+                format!("there is no setting `{name}`; there are {}", all.join(", "))
+            })
             .collect();
         let mut probe =
             |found: Result<(), figment::Error>| mistakes.extend(found.err().map(|error| error.to_string()));
@@ -143,6 +167,14 @@ impl Config {
         probe(figment.extract_inner::<usize>("body_limit").map(drop));
         probe(figment.extract_inner::<LogFormat>("log_format").map(drop));
         probe(figment.extract_inner::<String>("log").map(drop));
+        for name in ["tls_certificate", "tls_key", "ca_file"] {
+            probe(figment.extract_inner::<Option<PathBuf>>(name).map(drop));
+        }
+        probe(figment.extract_inner::<bool>("insecure_plaintext").map(drop));
+        probe(figment.extract_inner::<bool>("core_dumps").map(drop));
+        for name in Limits::names() {
+            probe(figment.extract_inner::<u64>(name).map(drop));
+        }
         if mistakes.is_empty() {
             figment.extract().map_err(|error| wrong(&[error.to_string()]))
         } else {
@@ -152,9 +184,20 @@ impl Config {
 
     fn check(&self) -> Result<(), String> {
         let mut mistakes = Vec::new();
-        if let Err(reason) = self.listen_address() {
-            mistakes.push(reason);
+        match self.listen_address() {
+            Err(reason) => mistakes.push(reason),
+            Ok(address) if !self.is_tls() && !self.insecure_plaintext && !address.ip().is_loopback() => {
+                mistakes.push(format!(
+                    "`listen` is {address}, where passwords and tokens would travel in the open: set \
+                     `tls_certificate` and `tls_key`, or `insecure_plaintext = true` behind something that speaks TLS"
+                ));
+            }
+            Ok(_) => {}
         }
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            mistakes.push("`tls_certificate` and `tls_key` go together".to_owned());
+        }
+        mistakes.extend(self.limits.mistakes());
         if let Some(url) = &self.database
             && !url.starts_with("postgres://")
             && !url.starts_with("postgresql://")
@@ -192,10 +235,16 @@ impl Config {
                     IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
                     ip => ip,
                 };
-                format!("http://{}", SocketAddr::new(ip, bound.port()))
+                let scheme = if self.is_tls() { "https" } else { "http" };
+                format!("{scheme}://{}", SocketAddr::new(ip, bound.port()))
             },
             |url| url.trim_end_matches('/').to_owned(),
         )
+    }
+
+    /// Whether connections are TLS.
+    pub const fn is_tls(&self) -> bool {
+        self.tls_certificate.is_some()
     }
 
     /// A file in the data folder.
@@ -204,8 +253,24 @@ impl Config {
     }
 }
 
+/// The database's URL holds a password.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("data_dir", &self.data_dir)
+            .field("listen", &self.listen)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Names of all settings.
-const SETTINGS: [&str; 9] = [
+fn settings() -> impl Iterator<Item = &'static str> {
+    SETTINGS.into_iter().chain(Limits::names())
+}
+
+/// Names of the settings that are no [`Limits`].
+const SETTINGS: [&str; 14] = [
     "data_dir",
     "listen",
     "advertise_url",
@@ -215,6 +280,11 @@ const SETTINGS: [&str; 9] = [
     "body_limit",
     "log_format",
     "log",
+    "tls_certificate",
+    "tls_key",
+    "ca_file",
+    "insecure_plaintext",
+    "core_dumps",
 ];
 
 fn wrong(mistakes: &[String]) -> String {

@@ -4,6 +4,7 @@ mod agents;
 mod body;
 mod change;
 mod error;
+mod guard;
 mod headers;
 mod iam;
 mod pages;
@@ -16,10 +17,10 @@ mod types;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State as Shared};
 use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, put};
 use tower::{Layer, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -46,14 +47,18 @@ pub fn router(app: App) -> NormalizePath<Router> {
         .route("/readyz", get(pages::readyz).fallback(error::method_not_allowed))
         .route("/metrics", get(pages::metrics).fallback(error::method_not_allowed))
         .fallback(error::no_such_path)
-        .with_state(app)
+        .with_state(app.clone())
         .layer(DefaultBodyLimit::disable())
-        .layer(ServiceBuilder::new().layer(from_fn(observe)).layer(CatchPanicLayer::custom(error::panicked)));
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(app, observe))
+                .layer(CatchPanicLayer::custom(error::panicked)),
+        );
     NormalizePathLayer::trim_trailing_slash().layer(routes)
 }
 
 /// Gives the request its id and span, counts it, and hardens the answer.
-async fn observe(mut request: Request, next: Next) -> Response {
+async fn observe(Shared(app): Shared<App>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
@@ -61,7 +66,13 @@ async fn observe(mut request: Request, next: Next) -> Response {
     // Spans are for those who look closely; at the usual level, failures carry the id themselves.
     let span = tracing::debug_span!("request", id = %id.0, %method, %path);
     let started = Instant::now();
-    let mut response = error::in_request(id.clone(), next.run(request)).instrument(span.clone()).await;
+    let answering = async {
+        match guard::admit(&app, &request) {
+            Ok(guarded) => guarded.run(&app, next.run(request)).await,
+            Err(error) => ApiError(error).into_response(),
+        }
+    };
+    let mut response = error::in_request(id.clone(), answering).instrument(span.clone()).await;
     let elapsed = started.elapsed();
     record(&method, response.status().as_u16(), elapsed);
     span.in_scope(|| {

@@ -6,10 +6,16 @@ pub mod cli;
 mod commands;
 pub mod config;
 pub mod http;
+mod hygiene;
+mod keys;
+pub mod limits;
+pub mod listen;
+pub mod rate;
 mod schema;
 mod serve;
 pub mod startup;
 mod telemetry;
+mod tls;
 
 use std::io::Write;
 

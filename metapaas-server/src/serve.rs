@@ -1,11 +1,10 @@
 //! `up` and `serve`: a control plane from start to stop.
 
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::{ServiceExt, serve};
 use bytes::Bytes;
 use chrono::Utc;
 use hmac::{Hmac, KeyInit, Mac};
@@ -23,17 +22,23 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::http::{State, router};
+use crate::hygiene::{self, CoreDumps};
+use crate::keys;
+use crate::listen::Listener;
+use crate::rate::Rates;
 use crate::startup::{StartError, Started, start, write_secret};
 use crate::telemetry;
+use crate::tls::Certificate;
 
 /// How long requests under way may take to end once a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A control plane that has not reported for this long is no longer told to agents.
-const REPLICA_SILENCE: Duration = Duration::from_secs(15);
+pub(crate) const REPLICA_SILENCE: Duration = Duration::from_secs(15);
 
 /// Which parts of a control plane run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +54,17 @@ pub(crate) enum Parts {
 /// # Errors
 /// One line when it cannot start.
 pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -> Result<(), StartError> {
+    hygiene::apply(
+        if config.core_dumps { CoreDumps::AsSet } else { CoreDumps::Never },
+        config.limits.connections,
+    );
     let metrics = telemetry::metrics()?;
+    let certificate = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(Arc::new(Certificate::load(certificate, key)?)),
+        _ => None,
+    };
+    let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+    let ca = config.ca_file.as_deref().map(read_ca).transpose()?;
     let address = config.listen_address()?;
     let listener = TcpListener::bind(address).await.map_err(|error| {
         StartError(format!(
@@ -65,13 +80,15 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
     let tokens = NodeTokens::new(&derived(&started.signing_key, "node tokens"));
 
     let authenticator = Arc::new(Authenticator::new(started.store.database.clone(), &started.signing_key));
+    let mut followers = vec![tokio::spawn(keys::follow(started.key_source.clone(), started.store.clone()))];
+    followers.extend(certificate.map(|certificate| tokio::spawn(certificate.follow())));
     let follow = tokio::spawn({
         let authenticator = authenticator.clone();
         async move { authenticator.follow().await }
     });
     let beat = tokio::spawn(heartbeat(started.store.clone(), replica, url.clone(), endpoints.clone()));
     let worker = (parts == Parts::All)
-        .then(|| worker(&started, replica, tokens.clone(), endpoints.clone()))
+        .then(|| worker(&started, replica, tokens.clone(), endpoints.clone(), ca))
         .transpose()?
         .map(|reconciler| tokio::spawn(reconciler.run(stop.clone())));
 
@@ -84,19 +101,14 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         authenticator,
         agents: Agents::new(started.store.clone(), tokens, endpoints),
         metrics,
-        body_limit: started.config.body_limit,
+        body_limit: started.config.limits.body(started.config.body_limit),
+        rates: Rates::new(&started.config.limits),
+        limits: started.config.limits.clone(),
         stop: stop.clone(),
     });
-    let service = ServiceExt::<Request>::into_make_service(router(app));
-    let mut stopping = stop.clone();
-    let server = tokio::spawn(
-        serve(listener, service)
-            .with_graceful_shutdown(async move {
-                // The sender lives until the end of this function.
-                let _ = stopping.wait_for(|stop| *stop).await;
-            })
-            .into_future(),
-    );
+    let listener =
+        Listener { socket: listener, app: router(app), tls, limits: started.config.limits.clone() };
+    let server = tokio::spawn(listener.serve(stop.clone()));
     write_secret(&started.config.file("endpoint"), url.as_bytes())?;
     announce(&url, &started.config, parts);
 
@@ -114,6 +126,9 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         tracing::warn!("requests or work still ran after {DRAIN:?}; they are cut off");
     }
     follow.abort();
+    for follower in followers {
+        follower.abort();
+    }
     beat.abort();
     if let Err(error) = started.store.replica_gone(replica).await {
         tracing::warn!(%error, "taking this control plane off the list failed");
@@ -140,6 +155,7 @@ fn worker(
     replica: Uuid,
     tokens: NodeTokens,
     endpoints: Arc<RwLock<Vec<String>>>,
+    ca: Option<String>,
 ) -> Result<Arc<Reconciler>, StartError> {
     let program = std::env::current_exe()
         .map_err(|error| StartError(format!("the path of this program is not known: {error}")))?;
@@ -150,18 +166,29 @@ fn worker(
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let settings = Settings { owner: replica.to_string(), tag, endpoints, policy: Policy::default(), tokens };
+    let settings =
+        Settings { owner: replica.to_string(), tag, endpoints, ca, policy: Policy::default(), tokens };
     Ok(Arc::new(Reconciler::new(started.store.clone(), vec![provider], settings)))
 }
 
 /// A key of its own for each purpose, from the one that the database keeps.
-fn derived(signing_key: &[u8], purpose: &str) -> Vec<u8> {
+fn derived(signing_key: &[u8], purpose: &str) -> Zeroizing<Vec<u8>> {
     // HMAC takes keys of any length (RFC 2104 section 3), so the other arm is never taken.
     let mut mac: Hmac<Sha256> =
         Hmac::new_from_slice(signing_key).unwrap_or_else(|_| Hmac::new(&Default::default()));
     mac.update(b"metapaas key for ");
     mac.update(purpose.as_bytes());
-    mac.finalize().into_bytes().to_vec()
+    Zeroizing::new(mac.finalize().into_bytes().to_vec())
+}
+
+/// The certificates that agents get, checked now so that no node is made that could not call back.
+fn read_ca(path: &Path) -> Result<String, StartError> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        StartError(format!("`ca_file` {} cannot be used: {error}", path.display()))
+    };
+    let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    metapaas_agent::http::roots(text.as_bytes()).map_err(|error| wrong(&error))?;
+    Ok(text)
 }
 
 fn document(document: &impl serde::Serialize) -> Bytes {

@@ -18,6 +18,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
+use crate::keys::Source;
 
 /// Why a control plane cannot start: one line that says what and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,8 @@ pub struct Started {
     pub registry: Arc<Registry>,
     /// Their rows.
     pub store: Arc<Store>,
+    /// Where the master keys are.
+    pub(crate) key_source: Source,
     /// Signs access tokens; other keys are derived from it.
     pub signing_key: Zeroizing<Vec<u8>>,
     /// Held while the process lives.
@@ -120,22 +123,22 @@ pub async fn start(config: Config, registry: Arc<Registry>) -> Result<Started, S
     migrate::apply(&database, &PluginMigrations::all(registry.plugins()))
         .await
         .map_err(|error| StartError(chain(&error)))?;
-    let (keys, signing_key) = keys(&config, &database).await?;
+    let (keys, key_source, signing_key) = keys(&config, &database).await?;
     first_admin(&config, &database).await?;
     let store = Arc::new(Store::new(database, registry.clone(), Arc::new(keys)));
-    Ok(Started { config, registry, store, signing_key, lock })
+    Ok(Started { config, registry, store, key_source, signing_key, lock })
 }
 
 /// The master keys, made at the first start of an installation, and the signing key that they seal.
-async fn keys(config: &Config, database: &Database) -> Result<(KeyRing, Zeroizing<Vec<u8>>), StartError> {
-    let path = config.master_key_file.clone().unwrap_or_else(|| config.file("master.key"));
+async fn keys(
+    config: &Config,
+    database: &Database,
+) -> Result<(KeyRing, Source, Zeroizing<Vec<u8>>), StartError> {
+    let (source, text) = Source::choose(config)?;
     // A new key gets its name only once the database has taken it: a key file that opens nothing is never left.
-    let new_path = path.with_extension("key.new");
-    let (text, is_new) = match read_secret(&path)? {
+    let new_path = config.file("master.key.new");
+    let (text, is_new) = match text {
         Some(text) => (text, false),
-        None if config.master_key_file.is_some() => {
-            return Err(StartError(format!("the master key file {} does not exist", path.display())));
-        }
         None => match read_secret(&new_path)? {
             Some(text) => (text, true),
             None => {
@@ -145,14 +148,13 @@ async fn keys(config: &Config, database: &Database) -> Result<(KeyRing, Zeroizin
             }
         },
     };
-    let ring = KeyRing::parse(&text)
-        .map_err(|error| StartError(format!("the master key file {} is wrong: {error}", path.display())))?;
+    let ring = source.parse(&text)?;
     match load_or_create_signing_key(database, &ring).await {
         Ok(signing_key) => {
             if is_new {
-                rename(&new_path, &path)?;
+                rename(&new_path, &config.file("master.key"))?;
             }
-            Ok((ring, signing_key))
+            Ok((ring, source, signing_key))
         }
         Err(error) => {
             if is_new {
@@ -160,8 +162,7 @@ async fn keys(config: &Config, database: &Database) -> Result<(KeyRing, Zeroizin
             }
             let cause = error.source.as_deref().map_or_else(|| error.detail.clone(), |source| chain(source));
             Err(StartError(format!(
-                "{cause}; copy master.key from the data folder of the control plane that set up this database to {}",
-                path.display()
+                "{cause}; take over the master keys of a control plane that runs on this database into {source}"
             )))
         }
     }
@@ -187,7 +188,7 @@ async fn first_admin(config: &Config, database: &Database) -> Result<(), StartEr
     Ok(())
 }
 
-fn read_secret(path: &Path) -> Result<Option<Zeroizing<String>>, StartError> {
+pub(crate) fn read_secret(path: &Path) -> Result<Option<Zeroizing<String>>, StartError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(Zeroizing::new(text))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -35,6 +35,8 @@ pub struct Installation {
     dir: TempDir,
     database: Option<testing::TestDatabase>,
     process: Option<Child>,
+    environment: Vec<(String, String)>,
+    ca: Option<String>,
     /// Base URL of the control plane.
     pub url: String,
     /// A token that may do everything.
@@ -74,6 +76,18 @@ impl Answer {
 impl Installation {
     /// Starts a control plane on a new installation.
     pub async fn start(program: &str, on: On) -> Self {
+        Self::start_with(program, on, &[]).await
+    }
+
+    /// The same with variables for the control plane, such as settings.
+    pub async fn start_with(program: &str, on: On, environment: &[(&str, &str)]) -> Self {
+        let mut installation = Self::new(program, on, environment).await;
+        installation.up().await;
+        installation
+    }
+
+    /// An installation that was never started.
+    pub async fn new(program: &str, on: On, environment: &[(&str, &str)]) -> Self {
         let database = match on {
             On::Sqlite => None,
             On::Postgres => Some(testing::postgres().await),
@@ -83,15 +97,36 @@ impl Installation {
             dir: tempfile::tempdir().expect("make a temp dir"),
             database,
             process: None,
+            environment: Vec::new(),
+            ca: None,
             url: String::new(),
             token: String::new(),
         };
-        installation.up().await;
-        let admin =
-            std::fs::read_to_string(installation.data_dir().join("admin.json")).expect("read admin.json");
-        let admin: Value = serde_json::from_str(&admin).expect("parse admin.json");
-        installation.token = admin["token"].as_str().expect("a token").to_owned();
+        for (name, value) in environment {
+            installation.set(name, value);
+        }
         installation
+    }
+
+    /// Sets a variable for the control plane, from its next start on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(other, _)| other != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Takes a variable away, from the next start on.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.retain(|(other, _)| other != name);
+    }
+
+    /// Trusts these certificates (PEM) and no others, from now on.
+    pub fn trust(&mut self, ca: &str) {
+        self.ca = Some(ca.to_owned());
+    }
+
+    /// A client for this installation.
+    pub fn client(&self) -> reqwest::Client {
+        client_that_trusts(self.ca.as_deref())
     }
 
     /// A second control plane on the same database, with a data folder and keys of its own made as operators do.
@@ -105,12 +140,19 @@ impl Installation {
             dir,
             database: None,
             process: None,
+            environment: self.environment.clone(),
+            ca: self.ca.clone(),
             url: String::new(),
             token: self.token.clone(),
         };
         let url = self.database_url().expect("two control planes need PostgreSQL");
         second.up_on(Some(&url)).await;
         second
+    }
+
+    /// The folder around the data folder, for what belongs to the test.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The data folder.
@@ -137,7 +179,12 @@ impl Installation {
         }
         let log =
             std::fs::OpenOptions::new().append(true).create(true).open(self.log()).expect("open the log");
-        command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        command
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log);
         let mut process = command.spawn().expect("start the control plane");
         let stdout = process.stdout.take().expect("its standard output");
         self.process = Some(process);
@@ -147,12 +194,17 @@ impl Installation {
         if self.url.is_empty() {
             panic!("the control plane did not start:\n{}", self.read_log());
         }
-        let client = client();
+        let client = self.client();
         let url = format!("{}/readyz", self.url);
         eventually("the control plane is ready", || async {
             client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success())
         })
         .await;
+        // It is there from the first start on, unless a test has taken it away.
+        if let Ok(admin) = std::fs::read_to_string(self.data_dir().join("admin.json")) {
+            let admin: Value = serde_json::from_str(&admin).expect("parse admin.json");
+            self.token = admin["token"].as_str().expect("a token").to_owned();
+        }
     }
 
     fn log(&self) -> PathBuf {
@@ -185,7 +237,7 @@ impl Installation {
 
     /// A request with a token; a null body is none.
     pub async fn call_as(&self, token: &str, method: Method, path: &str, body: Value) -> Answer {
-        let mut request = client().request(method, format!("{}{path}", self.url)).bearer_auth(token);
+        let mut request = self.client().request(method, format!("{}{path}", self.url)).bearer_auth(token);
         if !body.is_null() {
             request = request.json(&body);
         }
@@ -242,6 +294,7 @@ impl Installation {
         Command::new(&self.program.0)
             .args(arguments)
             .env_clear()
+            .envs(self.environment.iter().cloned())
             .env("METAPAAS_DATA_DIR", self.data_dir())
             .env("HOME", self.dir.path())
             .stdin(Stdio::null())
@@ -298,9 +351,14 @@ impl Drop for Installation {
 }
 
 /// A client that keeps no connection: a control plane that is killed must not be remembered.
-#[expect(clippy::expect_used, reason = "a harness of tests")]
 pub fn client() -> reqwest::Client {
-    reqwest::Client::builder()
+    client_that_trusts(None)
+}
+
+#[expect(clippy::expect_used, reason = "a harness of tests")]
+fn client_that_trusts(ca: Option<&str>) -> reqwest::Client {
+    metapaas_agent::http::client(ca.map(str::as_bytes))
+        .expect("certificates to trust")
         .no_proxy()
         .pool_max_idle_per_host(0)
         .timeout(Duration::from_secs(40))

@@ -14,9 +14,12 @@ mod golden;
 mod iam;
 mod idempotency;
 mod lifecycle;
+mod limits;
 mod readme;
 mod replicas;
+mod secrets;
 mod start;
+mod tls;
 mod vault;
 mod writes;
 

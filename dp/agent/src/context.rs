@@ -60,7 +60,7 @@ impl Hands {
     ) -> io::Result<Self> {
         let services = ServiceFiles::open(directory)?;
         // A kept connection would fail the first check after each restart of the service.
-        let http = reqwest::Client::builder()
+        let http = crate::http::client(None)?
             .no_proxy()
             .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())

@@ -23,6 +23,7 @@ pub mod context;
 pub mod document;
 pub mod driver;
 pub mod files;
+pub mod http;
 pub mod launch;
 pub mod link;
 pub mod node;

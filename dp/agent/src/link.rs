@@ -23,7 +23,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Link {
     directory: PathBuf,
-    http: reqwest::Client,
     state: Mutex<State>,
 }
 
@@ -31,6 +30,7 @@ pub struct Link {
 struct State {
     node: NodeFile,
     token: String,
+    http: reqwest::Client,
     /// Index of the endpoint in use.
     current: usize,
 }
@@ -79,15 +79,10 @@ impl Link {
     /// # Errors
     /// When the node's files cannot be read.
     pub fn open(directory: PathBuf) -> io::Result<Self> {
-        let state = State { node: NodeFile::read(&directory)?, token: read_token(&directory)?, current: 0 };
-        // A token must not reach a proxy or another host, so neither proxies nor redirects are followed.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_DEADLINE)
-            .build()
-            .map_err(io::Error::other)?;
-        Ok(Self { directory, http, state: Mutex::new(state) })
+        let node = NodeFile::read(&directory)?;
+        let http = client(node.ca.as_deref())?;
+        let state = State { node, token: read_token(&directory)?, http, current: 0 };
+        Ok(Self { directory, state: Mutex::new(state) })
     }
 
     /// The document, as soon as its digest is not `after`; `None` when the wait is over.
@@ -95,10 +90,10 @@ impl Link {
     /// # Errors
     /// See [`LinkError`].
     pub async fn document(&self, after: &str) -> Result<Option<NodeDocument>, LinkError> {
-        let (base, token) = self.endpoint()?;
+        let (base, token, http) = self.endpoint()?;
         let url = format!("{base}{DOCUMENT_PATH}");
         let query = [("after", after), ("wait", &WAIT_SECONDS.to_string())];
-        let request = self.http.get(&url).query(&query).timeout(DEADLINE).bearer_auth(token);
+        let request = http.get(&url).query(&query).timeout(DEADLINE).bearer_auth(token);
         let response = self.send(&base, &url, request).await?;
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);
@@ -113,9 +108,9 @@ impl Link {
     /// # Errors
     /// See [`LinkError`].
     pub async fn report(&self, report: &NodeReport) -> Result<(), LinkError> {
-        let (base, token) = self.endpoint()?;
+        let (base, token, http) = self.endpoint()?;
         let url = format!("{base}{}", status_path(self.state().node.node_id));
-        let request = self.http.put(&url).json(report).timeout(REPORT_DEADLINE).bearer_auth(token);
+        let request = http.put(&url).json(report).timeout(REPORT_DEADLINE).bearer_auth(token);
         self.send(&base, &url, request).await.map(|_| ())
     }
 
@@ -156,16 +151,16 @@ impl Link {
         }
     }
 
-    fn endpoint(&self) -> Result<(String, String), LinkError> {
+    fn endpoint(&self) -> Result<(String, String, reqwest::Client), LinkError> {
         let state = self.state();
         let base = state.node.endpoints.get(state.current).ok_or(LinkError::NoEndpoint);
         let base = base.map(|base| base.trim_end_matches('/').to_owned());
-        let token = state.token.clone();
+        let (token, http) = (state.token.clone(), state.http.clone());
         drop(state);
         if base.is_err() {
             self.read_again();
         }
-        Ok((base?, token))
+        Ok((base?, token, http))
     }
 
     /// Turns to the next endpoint, unless another call did meanwhile.
@@ -185,14 +180,20 @@ impl Link {
         error
     }
 
-    /// The provider may have written a new token or new endpoints when the control planes moved.
+    /// The provider may have written a new token, new endpoints or other certificates when the control planes moved.
     fn read_again(&self) {
         let read = NodeFile::read(&self.directory).and_then(|node| Ok((node, read_token(&self.directory)?)));
         let mut state = self.state();
         state.current = 0;
         match read {
             Ok((node, token)) if node.node_id == state.node.node_id => {
-                (state.node, state.token) = (node, token)
+                if node.ca != state.node.ca {
+                    match client(node.ca.as_deref()) {
+                        Ok(http) => state.http = http,
+                        Err(error) => tracing::warn!(%error, "the certificates in node.json are ignored"),
+                    }
+                }
+                (state.node, state.token) = (node, token);
             }
             Ok(_) => tracing::error!("node.json has become another node's; it is ignored"),
             Err(error) => tracing::warn!(%error, "cannot read the node's files"),
@@ -202,4 +203,14 @@ impl Link {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A token must not reach a proxy or another host, so neither proxies nor redirects are followed.
+fn client(ca: Option<&str>) -> io::Result<reqwest::Client> {
+    crate::http::client(ca.map(str::as_bytes))?
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_DEADLINE)
+        .build()
+        .map_err(io::Error::other)
 }

@@ -27,6 +27,9 @@ pub struct NodeFile {
     pub address: IpAddr,
     /// Base URLs of the control planes.
     pub endpoints: Vec<String>,
+    /// Certificates in PEM that the control planes' are signed by; those of the system when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
     /// Limits and whatever else the plan asked of the provider.
     #[serde(default)]
     pub resources: BTreeMap<String, Value>,

@@ -37,6 +37,7 @@ impl Node {
             tag: "test".to_owned(),
             address,
             endpoints,
+            ca: None,
             resources: Default::default(),
         };
         file.write(node.dir()).unwrap();

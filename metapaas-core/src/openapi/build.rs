@@ -165,7 +165,7 @@ pub(super) trait OperationExt: Sized {
 
 impl OperationExt for OperationBuilder {
     fn for_users(self) -> Self {
-        self.security(SecurityRequirement::new(BEARER, [""; 0])).errors(&[401, 503])
+        self.security(SecurityRequirement::new(BEARER, [""; 0])).errors(&[401, 414, 429, 431, 503])
     }
 
     fn permission(self, permission: &str) -> Self {
@@ -177,7 +177,13 @@ impl OperationExt for OperationBuilder {
             operation
                 .response(status.to_string(), Ref::from_response_name(super::shared::error_name(*status)))
         };
-        statuses.iter().fold(self, of_status).response("default", Ref::from_response_name("Error"))
+        // Who sends a body may be too slow with it.
+        let slow: &[u16] = if statuses.contains(&413) { &[408] } else { &[] };
+        statuses
+            .iter()
+            .chain(slow)
+            .fold(self, of_status)
+            .response("default", Ref::from_response_name("Error"))
     }
 }
 

@@ -61,7 +61,7 @@ fn sessions(put: &mut impl FnMut(&str, PathItem) -> Option<PathItem>) {
     let token = operation("iam_token", TAG, "Log in, or go on with a session")
         .request_body(Some(body("IamTokenRequest", &[JSON])))
         .response("200", answer("Tokens to make requests with.", Some("IamTokens"), &[]))
-        .errors(&[400, 401, 413, 415, 429, 503]);
+        .errors(&[400, 401, 413, 414, 415, 429, 431, 503]);
     put("/v1/iam/token", PathItem::new(HttpMethod::Post, token));
 
     let logout = operation("iam_logout", TAG, "End the session")

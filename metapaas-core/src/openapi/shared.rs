@@ -22,15 +22,18 @@ const LABEL_VALUE_PATTERN: &str = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9]
 const LABELS_MAX: usize = 64;
 
 /// Statuses of errors, with their component and what they mean.
-const ERRORS: [(u16, &str, &str); 11] = [
+const ERRORS: [(u16, &str, &str); 14] = [
     (400, "InvalidRequest", "Body, parameter or filter is wrong; `errors` lists every problem."),
     (401, "Unauthenticated", "No or bad credentials."),
     (403, "Forbidden", "Visible, but the caller lacks the permission."),
     (404, "NotFound", "Not there, or not for the caller to see."),
     (409, "Conflict", "The name is taken or ambiguous, the state does not allow it, or it is still in use."),
     (412, "PreconditionFailed", "`If-Match` does not hold."),
+    (408, "RequestTimeout", "The request did not arrive in time."),
     (413, "BodyTooLarge", "The body is over the limit."),
+    (414, "UriTooLong", "Path and query are over the limit."),
     (415, "UnsupportedMediaType", "The body is of another media type."),
+    (431, "HeadersTooLarge", "The header fields are over the limit."),
     (429, "TooManyRequests", "Too many requests."),
     (503, "Unavailable", "The database is away; nothing was changed."),
     (0, "Error", "Any other error."),

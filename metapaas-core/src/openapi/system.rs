@@ -191,7 +191,7 @@ fn document(id: &str, tag: &str, summary: &str) -> OperationBuilder {
 }
 
 fn for_nodes(operation: OperationBuilder) -> OperationBuilder {
-    operation.security(SecurityRequirement::new(NODE_TOKEN, [""; 0])).errors(&[401, 404, 503])
+    operation.security(SecurityRequirement::new(NODE_TOKEN, [""; 0])).errors(&[401, 404, 414, 429, 431, 503])
 }
 
 fn put(parts: &mut Parts, path: &str, item: PathItem) {

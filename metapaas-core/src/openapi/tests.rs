@@ -225,7 +225,9 @@ fn every_type_has_its_operations() {
         ["get iam_users_list iam.users.list", "post iam_users_create iam.users.create"]
     );
     let update = &document["paths"]["/v1/types/demo/instances/{instance}"]["patch"];
-    for status in ["200", "400", "401", "403", "404", "409", "412", "413", "415", "503"] {
+    for status in
+        ["200", "400", "401", "403", "404", "408", "409", "412", "413", "414", "415", "429", "431", "503"]
+    {
         assert!(update["responses"][status].is_object(), "{status}");
     }
     let theme = &document["components"]["schemas"]["DemoInstancePatch"]["properties"]["theme"];

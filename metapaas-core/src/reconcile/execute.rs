@@ -278,6 +278,7 @@ impl Reconciler {
             location: node.location.clone(),
             token: self.settings.tokens.issue(node.id),
             endpoints: self.settings.endpoints.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            ca: self.settings.ca.clone(),
             resources,
         }
     }

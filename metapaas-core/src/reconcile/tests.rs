@@ -167,6 +167,7 @@ impl World {
             owner: "test".into(),
             tag: "test".into(),
             endpoints: Arc::default(),
+            ca: None,
             policy: Policy::default(),
             tokens: NodeTokens::new(b"key"),
         };

@@ -1,6 +1,7 @@
 //! [`Api`]: requests to the server. [`Client`]: what every command has at hand.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use metapaas_core::role::PLATFORM_PROJECT;
@@ -57,8 +58,8 @@ pub(crate) type Query<'a> = [(&'a str, String)];
 
 impl Api {
     /// Talks to the session's server.
-    pub(crate) fn new(session: Session) -> Result<Self, CliError> {
-        Ok(Self { http: http_client()?, session })
+    pub(crate) fn new(session: Session, ca_file: Option<&Path>) -> Result<Self, CliError> {
+        Ok(Self { http: http_client(ca_file)?, session })
     }
 
     /// Where the server is.
@@ -141,9 +142,20 @@ impl Api {
     }
 }
 
-/// A client that never sends a token to another place than the one it was meant for.
-pub(crate) fn http_client() -> Result<reqwest::Client, CliError> {
-    reqwest::Client::builder()
+/// A client that never sends a token to another place than the one it was meant for. It trusts the certificates in
+/// `ca_file`, or those of the system.
+pub(crate) fn http_client(ca_file: Option<&Path>) -> Result<reqwest::Client, CliError> {
+    let wrong = |path: &Path, error: &std::io::Error| {
+        CliError::Usage(format!("--ca-file {} cannot be used: {error}", path.display()))
+    };
+    let ca = match ca_file {
+        Some(path) => Some((path, std::fs::read(path).map_err(|error| wrong(path, &error))?)),
+        None => None,
+    };
+    let path = ca.as_ref().map_or(Path::new(""), |(path, _)| path);
+    let client = metapaas_agent::http::client(ca.as_ref().map(|(_, pem)| pem.as_slice()));
+    client
+        .map_err(|error| wrong(path, &error))?
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())

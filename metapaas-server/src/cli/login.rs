@@ -47,20 +47,21 @@ pub(super) async fn login(
     } else {
         prompt::password(&format!("Password of {user}: ")).await?
     };
-    log_in(output, &file, &endpoint, &user, &password).await
+    let http = http_client(options.ca_file.as_deref())?;
+    log_in(&http, output, &file, &endpoint, &user, &password).await
 }
 
 /// Checks the password with the server and keeps what it gives for it.
 pub(super) async fn log_in(
+    http: &reqwest::Client,
     output: &mut Output,
     file: &LoginFile,
     endpoint: &str,
     user: &str,
     password: &str,
 ) -> Result<(), CliError> {
-    let http = http_client()?;
     let body = json!({"grant_type": "password", "username": user, "password": password});
-    let granted = match grant(&http, endpoint, user, &body).await {
+    let granted = match grant(http, endpoint, user, &body).await {
         Err(CliError::Api(problem)) if problem.status == 401 => {
             let text = format!("{endpoint} does not accept the password of {user}, or has no such user");
             return Err(CliError::Unauthenticated(text));
@@ -100,7 +101,7 @@ pub(super) async fn logout(
     let session = Session::of_login(&endpoint, &file)
         .ok_or_else(|| CliError::Unauthenticated(format!("nobody is logged in to {endpoint}")))?;
     // The server ends the session while its tokens are still known here; they are forgotten whatever it answers.
-    let ended = match Api::new(session)?.post_nothing("/v1/iam/logout").await {
+    let ended = match Api::new(session, options.ca_file.as_deref())?.post_nothing("/v1/iam/logout").await {
         // It had ended before.
         Err(error) if error.exit_code() == UNAUTHENTICATED => Ok(()),
         ended => ended.map(drop),

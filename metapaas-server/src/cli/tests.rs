@@ -446,7 +446,15 @@ async fn issuer(expires_in: u32) -> Stub {
 async fn log_in(stub: &Stub, password: &str) -> Result<(), super::CliError> {
     let file = super::session::login_file(&stub.places()).unwrap();
     let mut output = Output::to(Format::Table, Box::new(std::io::sink()), Box::new(std::io::sink()));
-    super::login::log_in(&mut output, &file, &stub.endpoint, "ann", password).await
+    super::login::log_in(
+        &super::client::http_client(None)?,
+        &mut output,
+        &file,
+        &stub.endpoint,
+        "ann",
+        password,
+    )
+    .await
 }
 
 #[tokio::test]

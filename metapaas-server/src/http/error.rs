@@ -49,6 +49,9 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::Expired => StatusCode::GONE,
         ErrorCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ErrorCode::UriTooLong => StatusCode::URI_TOO_LONG,
+        ErrorCode::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        ErrorCode::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         ErrorCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -68,6 +71,7 @@ impl IntoResponse for ApiError {
         }
         let mut body: Map<String, Value> = error.extra;
         let allowed = body.get("allowed").and_then(Value::as_str).and_then(|text| text.parse().ok());
+        let retry_after = body.get("retry_after").and_then(Value::as_u64).unwrap_or(1);
         body.insert("type".into(), format!("urn:metapaas:error:{}", error.code.as_str()).into());
         body.insert("title".into(), error.code.title().into());
         body.insert("status".into(), status.as_u16().into());
@@ -88,7 +92,11 @@ impl IntoResponse for ApiError {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             ErrorCode::Unavailable | ErrorCode::TooManyRequests | ErrorCode::IdempotencyInProgress => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
+            }
+            // What is left of the body may still be on its way; this connection cannot be used again.
+            ErrorCode::RequestTimeout => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}
         }

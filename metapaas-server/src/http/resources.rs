@@ -84,6 +84,7 @@ pub(super) async fn authenticate(
     id: RequestId,
 ) -> Result<RequestContext, Error> {
     let actor = app.authenticator.authenticate(bearer(headers)?).await?;
+    app.rates.principal(actor.id)?;
     Ok(RequestContext { actor, request_id: id.0 })
 }
 

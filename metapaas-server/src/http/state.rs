@@ -11,6 +11,9 @@ use metapaas_core::store::Store;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
+use crate::limits::{BodyLimit, Limits};
+use crate::rate::Rates;
+
 /// Cheap to clone.
 pub type App = Arc<State>;
 
@@ -32,8 +35,12 @@ pub struct State {
     pub openapi_by_slug: Vec<(&'static str, Bytes)>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
-    /// Largest body of a request, in bytes.
-    pub body_limit: usize,
+    /// What a request's body may be.
+    pub body_limit: BodyLimit,
+    /// What else a request may be.
+    pub limits: Limits,
+    /// How often who may ask.
+    pub rates: Rates,
     /// Turns true when the control plane stops.
     pub stop: watch::Receiver<bool>,
 }

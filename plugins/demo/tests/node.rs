@@ -120,6 +120,7 @@ impl Node {
             tag: "test".to_owned(),
             address: address(id),
             endpoints: vec![endpoint],
+            ca: None,
             resources: Default::default(),
         };
         file.write(directory.path()).unwrap();

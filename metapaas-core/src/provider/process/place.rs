@@ -78,9 +78,14 @@ impl Place {
 
     /// Makes the directory with all an agent needs, or brings its files up to date.
     pub(super) fn furnish(&self, request: &NodeRequest, address: IpAddr) -> io::Result<()> {
-        let (tag, endpoints, resources) =
-            (request.tag.clone(), request.endpoints.clone(), request.resources.clone());
-        let node = NodeFile { node_id: request.id, tag, address, endpoints, resources };
+        let node = NodeFile {
+            node_id: request.id,
+            tag: request.tag.clone(),
+            address,
+            endpoints: request.endpoints.clone(),
+            ca: request.ca.clone(),
+            resources: request.resources.clone(),
+        };
         if self.directory.exists() {
             return self.fill(&self.directory, &node, &request.token);
         }
