@@ -126,6 +126,8 @@ impl Config {
             "timeout",
             "test_database_url",
             "test_python",
+            // The keys themselves are read where they are used, so that they are in no settings.
+            "master_key",
         ];
         figment = figment.merge(Env::prefixed("METAPAAS_").ignore(&others));
         // A flag wins over a file; clap has already put the environment under the flags.

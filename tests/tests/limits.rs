@@ -157,9 +157,12 @@ async fn slow_headers_hold_up_nobody_and_are_cut_off() {
     let mut slow = Vec::new();
     for index in 0..200 {
         let mut raw = Raw::open(&installation).await;
-        // Some send nothing at all, some a part, some a whole request and then a part.
-        let text = ["", "GET /healthz HT", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /hea"][index % 3];
-        raw.send(text).await.unwrap();
+        // Some send nothing at all, some a part, some a whole request and later a part of another.
+        if index % 3 == 2 {
+            raw.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            assert_eq!(raw.answer().await.status, 200);
+        }
+        raw.send(["", "GET /healthz HT", "GET /hea"][index % 3]).await.unwrap();
         slow.push(raw);
     }
     let _ = installation.get(DEMO).await.expect(200);
@@ -179,8 +182,7 @@ async fn slow_headers_hold_up_nobody_and_are_cut_off() {
         }
     });
     for mut raw in slow {
-        let said = raw.rest().await;
-        assert!(said.is_empty() || said.starts_with("HTTP/1.1 200"), "{said}");
+        assert_eq!(raw.rest().await, "", "cut off without a word");
     }
     assert!(trickle.await.unwrap(), "the one that trickled was cut off");
 }

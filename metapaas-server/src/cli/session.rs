@@ -258,18 +258,15 @@ fn local(data: &Path) -> Result<Option<Local>, CliError> {
 
 /// The base URL in the one form that endpoints are compared in.
 fn normal(text: &str) -> Result<String, CliError> {
-    let wrong =
-        |why: &str| CliError::Usage(format!("`{text}` is no endpoint: {why}; write it as http://HOST:PORT"));
+    let wrong = |why: &str| {
+        CliError::Usage(format!(
+            "`{text}` is no endpoint: {why}; write it as http://HOST:PORT or https://HOST:PORT"
+        ))
+    };
     let url = Url::parse(text).map_err(|_| wrong("it is no URL"))?;
     match url.scheme() {
-        "http" => {}
-        // Better said here than by a library that knows no more than that the scheme is not http.
-        "https" => {
-            return Err(wrong(
-                "this program does not speak TLS; use a proxy or tunnel on this machine that does",
-            ));
-        }
-        _ => return Err(wrong("it does not begin with http://")),
+        "http" | "https" => {}
+        _ => return Err(wrong("it does not begin with http:// or https://")),
     }
     let more = !url.username().is_empty()
         || url.password().is_some()

@@ -405,9 +405,7 @@ async fn a_local_token_does_not_go_to_another_server() {
 #[tokio::test]
 async fn a_wrong_endpoint_is_wrong_usage() {
     let stub = Stub::start(|_| (200, "", Value::Null)).await;
-    for endpoint in
-        ["localhost:8080", "ftp://x", "https://x", "http://user:pw@x", "http://x/?a=b", "nonsense"]
-    {
+    for endpoint in ["localhost:8080", "ftp://x", "https://user:pw@x", "http://x/?a=b", "nonsense"] {
         let ended = stub.run_bare(&["--endpoint", endpoint, "whoami"]).await;
         assert_eq!(ended.code, 2, "{endpoint}: {}", ended.err);
     }
