@@ -44,9 +44,9 @@ const SLACK: u64 = 2;
 
 /// What a client over the limit of connections is told; TLS clients are told nothing.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-    retry-after: 1\r\nconnection: close\r\ncontent-length: 205\r\n\r\n\
+    retry-after: 1\r\nconnection: close\r\ncontent-length: 193\r\n\r\n\
     {\"type\":\"urn:metapaas:error:UNAVAILABLE\",\"title\":\"Temporarily unavailable\",\"status\":503,\
-    \"code\":\"UNAVAILABLE\",\"detail\":\"too many connections are open; close some or try again later\",\"errors\":[]}     ";
+    \"code\":\"UNAVAILABLE\",\"detail\":\"too many connections are open; close some or try again later\",\"errors\":[]}";
 
 /// A listener that is about to serve.
 pub(crate) struct Listener {
