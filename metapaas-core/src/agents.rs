@@ -22,6 +22,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A report that says nothing new is written this often, so that the node does not count as silent.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
+/// How often a report is tried on a document that changes meanwhile.
+const ATTEMPTS: usize = 3;
+
 /// Serves agents.
 #[derive(Clone, Debug)]
 pub struct Agents {
@@ -95,41 +98,47 @@ impl Agents {
                 format!("this control plane speaks protocol {PROTOCOL_VERSION}, the agent a newer one");
             return Err(Error::invalid_at("/protocol", "INVALID_VALUE", detail));
         }
-        let before = self.store.node(node_id).await?;
-        let before = before.ok_or_else(|| Error::not_found(format_args!("node {node_id}")))?;
-        if report.applied_generation > before.document_generation {
-            let detail = format!("the newest document is of generation {}", before.document_generation);
-            return Err(Error::invalid_at("/applied_generation", "INVALID_VALUE", detail));
+        // The document may change between the reading and the writing; then the report is looked at once more.
+        for _ in 0..ATTEMPTS {
+            let before = self.store.node(node_id).await?;
+            let before = before.ok_or_else(|| Error::not_found(format_args!("node {node_id}")))?;
+            if report.applied_generation > before.document_generation {
+                let detail = format!("the newest document is of generation {}", before.document_generation);
+                return Err(Error::invalid_at("/applied_generation", "INVALID_VALUE", detail));
+            }
+            let mut after = reported(&before, report.clone());
+            let is_news = !same(&before, &after);
+            let now = now();
+            let is_stale = before
+                .last_seen_at
+                .is_none_or(|seen| now - seen > chrono::Duration::from_std(HEARTBEAT).unwrap_or_default());
+            after.last_seen_at = Some(now);
+            if !(is_news || is_stale) || self.store.report_node(&after, is_news).await? {
+                return Ok(());
+            }
         }
-        let mut after = before.clone();
-        // Only a report on the document as it stands counts as applied: an older one of the same generation is not it.
-        let applied = report.applied_digest.split('.').next().unwrap_or_default();
-        let is_current = applied == before.document_digest;
-        after.applied_generation = if is_current {
-            report.applied_generation
-        } else {
-            report.applied_generation.min(before.document_generation - 1)
-        };
-        after.health = word(report.health).into();
-        after.message = without_nul(&report.message).chars().take(1024).collect();
-        after.facts =
-            report.facts.into_iter().map(|(name, fact)| (without_nul(&name), plain(fact))).collect();
-        after.errors = report.errors.into_iter().take(1000).map(plain_error).collect();
-        after.removed = report.removed;
-        let is_news = !same(&before, &after);
-        let now = now();
-        let is_stale = before
-            .last_seen_at
-            .is_none_or(|seen| now - seen > chrono::Duration::from_std(HEARTBEAT).unwrap_or_default());
-        after.last_seen_at = Some(now);
-        if is_news || is_stale {
-            self.store.report_node(&after).await?;
-        }
-        if is_news {
-            self.store.wake(after.instance_id, &after.slug).await?;
-        }
+        // The agent reports again before long.
         Ok(())
     }
+}
+
+/// The node's row with what the node says of itself.
+fn reported(before: &Node, report: NodeReport) -> Node {
+    let mut after = before.clone();
+    // Only a report on the document as it stands counts as applied: an older one of the same generation is not it.
+    let applied = report.applied_digest.split('.').next().unwrap_or_default();
+    let is_current = applied == before.document_digest;
+    after.applied_generation = if is_current {
+        report.applied_generation
+    } else {
+        report.applied_generation.min(before.document_generation - 1)
+    };
+    after.health = word(report.health).into();
+    after.message = without_nul(&report.message).chars().take(1024).collect();
+    after.facts = report.facts.into_iter().map(|(name, fact)| (without_nul(&name), plain(fact))).collect();
+    after.errors = report.errors.into_iter().take(1000).map(plain_error).collect();
+    after.removed = report.removed;
+    after
 }
 
 /// The digest that agents see: it changes with the document and with the set of control planes, so that agents

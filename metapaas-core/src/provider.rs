@@ -18,6 +18,12 @@ pub trait Provider: Send + Sync {
     /// The address the node with this id gets, where the provider knows it before the node exists.
     fn address(&self, node_id: Uuid) -> Option<IpAddr>;
 
+    /// What [`Self::ensure`] will answer as [`NodeFound::location`], where the provider knows it before the node exists.
+    /// It is kept before anything is made, so that another control plane finds what a call made whose answer was lost.
+    fn location(&self, _node_id: Uuid) -> Option<Value> {
+        None
+    }
+
     /// Makes the node exist and its agent run; finds what an earlier call with the same id made.
     ///
     /// # Errors

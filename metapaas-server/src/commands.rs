@@ -48,6 +48,17 @@ enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Have the running control planes look at every instance again; one that is as it should be is left alone
+    Resync {
+        /// Only instances of this type
+        #[arg(long = "type", value_name = "SLUG")]
+        slug: Option<String>,
+        /// How many instances may wait for a worker at a time, 1 to 10000
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        batch: u16,
+        #[command(flatten)]
+        server: ServerArguments,
+    },
     /// Print what follows from the types: OpenAPI, tables, policy
     Schema {
         #[command(subcommand)]
@@ -153,6 +164,7 @@ async fn run(cli: Cli, plugins: Vec<Plugin>) -> ExitCode {
         Some(Command::Serve(arguments)) => control_plane(&client, arguments, plugins, Parts::Api).await,
         Some(Command::Migrate { command }) => migrate(&client, command, plugins).await,
         Some(Command::Keys { arguments, command }) => keys(&client, arguments, command, plugins).await,
+        Some(Command::Resync { slug, batch, server }) => resync(&client, server, plugins, slug, batch).await,
         Some(Command::Schema { command }) => {
             registry(plugins).map(|registry| schema::print(&registry, &command))
         }
@@ -209,6 +221,18 @@ async fn keys(
 ) -> Result<(), StartError> {
     let config = settings(client, arguments)?;
     keys::run(command, &config, registry(plugins)?).await
+}
+
+async fn resync(
+    client: &ClientOptions,
+    arguments: ServerArguments,
+    plugins: Vec<Plugin>,
+    slug: Option<String>,
+    batch: u16,
+) -> Result<(), StartError> {
+    let registry = registry(plugins)?;
+    let config = settings(client, arguments)?;
+    crate::resync::run(&config, &registry, slug.as_deref(), batch).await
 }
 
 async fn migrate(

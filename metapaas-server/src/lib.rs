@@ -11,6 +11,7 @@ mod keys;
 pub mod limits;
 pub mod listen;
 pub mod rate;
+mod resync;
 mod schema;
 mod serve;
 pub mod startup;

@@ -6,7 +6,6 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::Utc;
 use hmac::{Hmac, KeyInit, Mac};
 use metapaas_core::agents::Agents;
 use metapaas_core::authn::Authenticator;
@@ -204,7 +203,7 @@ fn documents(registry: &Registry) -> Vec<(&'static str, Bytes)> {
 /// Says that this control plane lives, and learns of the others.
 async fn heartbeat(store: Arc<Store>, replica: Uuid, url: String, endpoints: Arc<RwLock<Vec<String>>>) {
     loop {
-        match store.replica_heartbeat(replica, &url, Utc::now() - REPLICA_SILENCE).await {
+        match store.replica_heartbeat(replica, &url, REPLICA_SILENCE).await {
             Ok(mut urls) => {
                 // This one first: an agent that it starts asks it first.
                 urls.retain(|other| *other != url);

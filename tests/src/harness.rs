@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use metapaas_core::provider::process::{ProcessOptions, ProcessProvider};
 use metapaas_core::provider::{NodeRef, Provider};
+use metapaas_core::store::Database;
 use metapaas_core::testing;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -34,6 +35,8 @@ pub struct Installation {
     program: Program,
     dir: TempDir,
     database: Option<testing::TestDatabase>,
+    /// URL of the database of the installation that this one is the second control plane of.
+    shared: Option<String>,
     process: Option<Child>,
     environment: Vec<(String, String)>,
     ca: Option<String>,
@@ -96,6 +99,7 @@ impl Installation {
             program: Program(program.into()),
             dir: tempfile::tempdir().expect("make a temp dir"),
             database,
+            shared: None,
             process: None,
             environment: Vec::new(),
             ca: None,
@@ -139,14 +143,15 @@ impl Installation {
             program: self.program.clone(),
             dir,
             database: None,
+            shared: self.database_url(),
             process: None,
             environment: self.environment.clone(),
             ca: self.ca.clone(),
             url: String::new(),
             token: self.token.clone(),
         };
-        let url = self.database_url().expect("two control planes need PostgreSQL");
-        second.up_on(Some(&url)).await;
+        assert!(second.shared.is_some(), "two control planes need PostgreSQL");
+        second.up().await;
         second
     }
 
@@ -162,7 +167,16 @@ impl Installation {
 
     /// URL of the PostgreSQL database.
     pub fn database_url(&self) -> Option<String> {
-        self.database.as_ref().map(testing::TestDatabase::url)
+        self.database.as_ref().map(testing::TestDatabase::url).or_else(|| self.shared.clone())
+    }
+
+    /// The database, beside the control plane.
+    pub async fn sql(&self) -> Database {
+        let opened = match self.database_url() {
+            Some(url) => Database::open_postgres(&url, 2).await,
+            None => Database::open_sqlite(&self.data_dir().join("metapaas.db")).await,
+        };
+        opened.expect("open the database")
     }
 
     /// Starts the control plane, or starts it again.

@@ -10,6 +10,7 @@ mod api;
 mod book;
 mod docs;
 mod dry_run;
+mod faults;
 mod golden;
 mod iam;
 mod idempotency;

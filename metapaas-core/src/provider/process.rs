@@ -137,6 +137,11 @@ impl Provider for ProcessProvider {
         Some(loopback_address(node_id))
     }
 
+    /// In this control plane's folder; any other one on the machine reaches it there.
+    fn location(&self, node_id: Uuid) -> Option<Value> {
+        Some(json!({ "dir": self.options.root.join(node_id.to_string()) }))
+    }
+
     fn ensure<'a>(&'a self, request: &'a NodeRequest) -> BoxFuture<'a, Result<NodeFound, ProviderError>> {
         Box::pin(self.ensure_node(request))
     }

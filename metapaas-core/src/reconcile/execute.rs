@@ -35,14 +35,26 @@ pub(super) enum Passed {
     RetryAfter(String, Duration),
     /// It waits for a change of the resource with that id.
     Blocked(String, Uuid),
+    /// Another control plane has taken over; nothing of what this one thinks is worth writing.
+    LeaseLost,
 }
 
 /// Why a step could not be taken.
-enum Failure {
+pub(super) enum Failure {
     Store(StoreError),
     Provider(ProviderError),
     /// Somebody else took the place meanwhile.
     Lost,
+    /// Another control plane took the work meanwhile.
+    LeaseLost,
+}
+
+/// What carrying out a plan came to.
+enum Carried {
+    /// As far as the obstacle, if there is one.
+    OutTo(Option<Obstacle>),
+    /// Another control plane has the work now.
+    Off,
 }
 
 impl From<StoreError> for Failure {
@@ -77,7 +89,10 @@ impl Reconciler {
             if made.steps.is_empty() {
                 break;
             }
-            obstacle = self.carry_out(&instance, wanted, &nodes, &made).await?;
+            let Carried::OutTo(held_up) = self.carry_out(claim, &instance, wanted, &nodes, &made).await? else {
+                return Ok(Passed::LeaseLost);
+            };
+            obstacle = held_up;
             nodes = self.store.nodes(instance.meta.id).await?;
             if obstacle.is_some() {
                 break;
@@ -97,14 +112,15 @@ impl Reconciler {
         let wanted = wanted.unwrap_or_default();
         let policy = self.settings.policy;
         let (after, alarm) = summary::instance(&instance, &wanted, &nodes, obstacle.as_ref(), policy, now());
-        if summary::differs(&instance, &after) && !self.store.write_observed(&instance, &after).await? {
-            // The row changed under the pass: its change has made the work due already.
+        if summary::differs(&instance, &after) && !self.store.write_observed(claim, &instance, &after).await? {
+            // The row changed under the pass: its change has made the work due already. Or the lease is lost, and what
+            // is said of the work is not heard.
             return Ok(Passed::LookAgain(Some(now())));
         }
         if after.meta.status == "ACTIVE" {
             self.breaker.forget(instance.meta.id);
         }
-        self.children(&after, &children, &nodes).await?;
+        self.children(claim, &after, &children, &nodes).await?;
         if let Some(held_up) = held_up {
             return Ok(held_up);
         }
@@ -139,45 +155,48 @@ impl Reconciler {
     /// Takes the steps in order. A failure ends the round; what is done stays done.
     async fn carry_out(
         &self,
+        claim: &Claim,
         instance: &Resource,
         wanted: &[NodeSpec],
         nodes: &[Node],
         plan: &Plan,
-    ) -> Result<Option<Obstacle>, StoreError> {
+    ) -> Result<Carried, StoreError> {
         let names: Vec<String> =
             plan.steps.iter().map(|step| format!("{} {:?}", step.node, step.action)).collect();
         if let Some(report) = self.breaker.count(instance.meta.id, instance.meta.generation, &names) {
             tracing::warn!(instance = %instance.meta.id, %report, "breaker tripped");
-            return Ok(Some(Obstacle::Transient(report)));
+            return Ok(Carried::OutTo(Some(Obstacle::Transient(report))));
         }
         for step in &plan.steps {
             tracing::info!(
                 instance = %instance.meta.id, node = %step.node, action = ?step.action, reason = %step.reason, "step"
             );
-            match self.take(instance, wanted, nodes, step).await {
-                Ok(()) => {}
+            let obstacle = match self.take(claim, instance, wanted, nodes, step).await {
+                Ok(()) => continue,
                 Err(Failure::Store(error)) => return Err(error),
+                Err(Failure::LeaseLost) => return Ok(Carried::Off),
+                Err(Failure::Lost) if !self.store.holds_work(claim).await? => return Ok(Carried::Off),
                 Err(Failure::Lost) => {
-                    let message = format!("the place {} was taken meanwhile", step.node);
-                    return Ok(Some(Obstacle::Transient(message)));
+                    Obstacle::Transient(format!("the place {} was taken meanwhile", step.node))
                 }
                 Err(Failure::Provider(ProviderError::Terminal(message) | ProviderError::Taken(message))) => {
-                    return Ok(Some(Obstacle::Terminal { reason: "ProviderRefused", message }));
+                    Obstacle::Terminal { reason: "ProviderRefused", message }
                 }
                 Err(Failure::Provider(ProviderError::Throttled { action, retry_after })) => {
-                    let message = format!("{action}: asked too often");
-                    return Ok(Some(Obstacle::Throttled { message, retry_after }));
+                    Obstacle::Throttled { message: format!("{action}: asked too often"), retry_after }
                 }
                 Err(Failure::Provider(ProviderError::Transient { action, source })) => {
-                    return Ok(Some(Obstacle::Transient(format!("{action}: {source}"))));
+                    Obstacle::Transient(format!("{action}: {source}"))
                 }
-            }
+            };
+            return Ok(Carried::OutTo(Some(obstacle)));
         }
-        Ok(None)
+        Ok(Carried::OutTo(None))
     }
 
     async fn take(
         &self,
+        claim: &Claim,
         instance: &Resource,
         wanted: &[NodeSpec],
         nodes: &[Node],
@@ -186,20 +205,25 @@ impl Reconciler {
         let spec = wanted.iter().find(|spec| spec.place == step.node);
         let node = nodes.iter().find(|node| Some(node.id) == step.id);
         match (step.action, node, spec) {
-            (StepAction::Create, _, Some(spec)) => self.create(instance, spec).await,
+            (StepAction::Create, _, Some(spec)) => self.create(claim, instance, spec).await,
             (StepAction::Update, Some(node), Some(spec)) => {
                 let mut node = node.clone();
                 let wire = document(spec);
                 node.document_generation = instance.meta.generation;
                 node.document_digest = digest(instance.meta.generation, spec.port, &wire);
-                Ok(self.store.set_node_document(&node, &text(&wire)).await?)
+                under_lease(self.store.set_node_document(claim, &node, &text(&wire)).await?)
             }
-            (StepAction::Ensure, Some(node), Some(spec)) => self.ensure(node, spec).await,
+            (StepAction::Ensure, Some(node), Some(spec)) => {
+                under_lease(self.store.holds_work(claim).await?)?;
+                self.ensure(claim, node, spec).await
+            }
             (StepAction::MarkSilent, Some(node), _) => {
                 let mut node = node.clone();
                 node.health = "silent".into();
                 node.message = "its agent has not reported for too long".into();
-                Ok(self.store.set_node_health(&node).await?)
+                // It may have reported meanwhile, which woke the instance.
+                self.store.set_node_silent(claim, &node).await?;
+                Ok(())
             }
             (StepAction::Drain, Some(node), _) => {
                 let mut node = node.clone();
@@ -207,10 +231,11 @@ impl Reconciler {
                 node.document_generation = node.document_generation.max(instance.meta.generation);
                 node.document_digest = digest(node.document_generation, node.port, &wire);
                 node.deleting_at = Some(now());
-                self.store.set_node_document(&node, &text(&wire)).await?;
-                Ok(self.store.set_node_deleting(&node).await?)
+                under_lease(self.store.set_node_document(claim, &node, &text(&wire)).await?)?;
+                under_lease(self.store.set_node_deleting(claim, &node).await?)
             }
             (StepAction::Delete, Some(node), _) => {
+                // A node that was decided to go never stays, so it does not matter who removes it.
                 self.provider(&node.provider)?.delete(&node_ref(node)).await?;
                 Ok(self.store.delete_node(node.id).await?)
             }
@@ -219,7 +244,7 @@ impl Reconciler {
     }
 
     /// The row comes first: whatever is made for it can be found again after a crash.
-    async fn create(&self, instance: &Resource, spec: &NodeSpec) -> Result<(), Failure> {
+    async fn create(&self, claim: &Claim, instance: &Resource, spec: &NodeSpec) -> Result<(), Failure> {
         let provider = self.provider(self.default_provider)?;
         let id = Uuid::now_v7();
         let wire = document(spec);
@@ -232,7 +257,7 @@ impl Reconciler {
             provider: provider.name().into(),
             address: provider.address(id),
             port: spec.port,
-            location: None,
+            location: provider.location(id),
             made: false,
             document_generation: instance.meta.generation,
             document_digest: digest(instance.meta.generation, spec.port, &wire),
@@ -249,10 +274,11 @@ impl Reconciler {
             created_at: now(),
             deleting_at: None,
         };
-        if self.store.insert_node(&node, &text(&wire)).await? { Ok(()) } else { Err(Failure::Lost) }
+        let is_made = self.store.insert_node(claim, &node, &text(&wire)).await?;
+        if is_made { Ok(()) } else { Err(Failure::Lost) }
     }
 
-    async fn ensure(&self, node: &Node, spec: &NodeSpec) -> Result<(), Failure> {
+    pub(super) async fn ensure(&self, claim: &Claim, node: &Node, spec: &NodeSpec) -> Result<(), Failure> {
         let request = self.node_request(node, spec.resources.clone());
         let provider = self.provider(&node.provider)?;
         let found = match provider.ensure(&request).await {
@@ -267,7 +293,14 @@ impl Reconciler {
         node.made = true;
         node.address = Some(found.address);
         node.location = Some(found.location);
-        Ok(self.store.set_node_made(&node).await?)
+        if self.store.set_node_made(claim, &node).await? {
+            return Ok(());
+        }
+        // This control plane slept at the wrong moment: what it has just made is no longer wanted, or another's now.
+        if self.store.node(node.id).await?.is_none() {
+            provider.delete(&node_ref(&node)).await?;
+        }
+        Err(Failure::LeaseLost)
     }
 
     /// What the provider is told of a node.
@@ -292,6 +325,7 @@ impl Reconciler {
     /// Children follow their instance: they become active with it, and go when its nodes no longer hold them.
     async fn children(
         &self,
+        claim: &Claim,
         instance: &Resource,
         children: &[Vec<Resource>],
         nodes: &[Node],
@@ -308,7 +342,7 @@ impl Reconciler {
             let after = summary::child(row, observed, &errors, now());
             if summary::differs(row, &after) {
                 // A row that changed meanwhile is looked at in the pass that its change asked for.
-                self.store.write_observed(row, &after).await?;
+                self.store.write_observed(claim, row, &after).await?;
             }
         }
         self.remove(gone.into_iter().rev().collect()).await
@@ -347,6 +381,10 @@ impl Reconciler {
         self.breaker.forget(instance.meta.id);
         Ok(Passed::Gone)
     }
+}
+
+const fn under_lease(is_held: bool) -> Result<(), Failure> {
+    if is_held { Ok(()) } else { Err(Failure::LeaseLost) }
 }
 
 fn text(document: &WireDocument) -> String {

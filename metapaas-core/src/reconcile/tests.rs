@@ -23,7 +23,7 @@ use crate::provider::{NodeFound, NodeRef, NodeRequest, NodeState, ProviderError}
 use crate::request::RequestContext;
 use crate::resource::Resource;
 use crate::role::PLATFORM_PROJECT;
-use crate::store::{Claim, Locator, Outcome, WriteOptions};
+use crate::store::{Claim, Locator, Node, Outcome, WriteOptions};
 use crate::testing::{self, TestDatabase, postgres, sqlite};
 use crate::validate::{self, UpdateMode};
 
@@ -229,10 +229,21 @@ impl World {
         }
     }
 
+    async fn claim(&self) -> Claim {
+        self.store.claim_work("test", 1, Duration::from_secs(60)).await.unwrap().remove(0)
+    }
+
+    /// Another control plane takes the work whose lease ran out.
+    async fn lose(&self) {
+        let time = if self.database.file().is_some() { "0" } else { "now() - interval '1 hour'" };
+        self.database.run(&format!("UPDATE metapaas_work SET lease_until = {time}, due_at = {time}")).await;
+        self.claim().await;
+    }
+
     async fn finish(&self, claim: &Claim, passed: Passed) {
         let outcome = |due_at| Outcome { due_at, attempts: 0, waiting_for: None, last_error: None };
         match passed {
-            Passed::Gone => self.store.forget_work(claim).await.unwrap(),
+            Passed::Gone => assert!(self.store.forget_work(claim).await.unwrap()),
             Passed::LookAgain(due_at) => self.store.finish_work(claim, outcome(due_at)).await.unwrap(),
             other => panic!("{other:?}"),
         }
@@ -501,13 +512,15 @@ async fn a_document_never_goes_out_under_the_name_of_another() {
         assert!(world.work(&world.reconciler()).await);
         let mut node = world.store.nodes(world.site().await.meta.id).await.unwrap().remove(0);
         let id = node.id;
+        world.store.wake(node.instance_id, "site").await.unwrap();
+        let lease = world.claim().await;
         let store = world.store.clone();
         let writer = tokio::spawn(async move {
             for generation in 2..200 {
                 node.document_generation = generation;
                 node.document_digest = format!("d{generation}");
                 let text = json!({"removing": false, "config": generation}).to_string();
-                store.set_node_document(&node, &text).await.unwrap();
+                assert!(store.set_node_document(&lease, &node, &text).await.unwrap());
             }
         });
         while !writer.is_finished() {
@@ -519,5 +532,68 @@ async fn a_document_never_goes_out_under_the_name_of_another() {
             }
         }
         writer.await.unwrap();
+    }
+}
+
+/// A control plane stops at an effect for longer than its lease and then goes on.
+#[tokio::test]
+async fn who_has_lost_the_lease_changes_nothing() {
+    for world in worlds().await {
+        let site = world.make(&SITE, None, json!({"name": "a", "replicas": 1})).await;
+        let (lost, reconciler) = (world.claim().await, world.reconciler());
+        world.lose().await;
+        let passed = reconciler.pass(&lost).await.unwrap();
+        assert!(matches!(passed, Passed::LeaseLost), "{passed:?}");
+        assert!(world.store.nodes(site.meta.id).await.unwrap().is_empty(), "no node is decided on");
+        assert!(lock(&world.outside.effects).is_empty());
+
+        // The status that it would write is not written either.
+        let row = world.site().await;
+        let mut stale = row.clone();
+        stale.meta.status = "ERROR".into();
+        assert!(!world.store.write_observed(&lost, &row, &stale).await.unwrap());
+        assert_eq!(world.site().await.meta.revision, row.meta.revision);
+    }
+}
+
+/// The lease is lost while a node is being made, and whoever has it then lets the node go.
+#[tokio::test]
+async fn a_node_that_is_made_too_late_is_removed_again() {
+    for world in worlds().await {
+        let site = world.make(&SITE, None, json!({"name": "a", "replicas": 1})).await;
+        // The first control plane stops after the row and its own first effect.
+        *lock(&world.outside.dies_after) = Some(1);
+        let (lost, reconciler) = (world.claim().await, world.reconciler());
+        let late = tokio::select! {
+            biased;
+            passed = reconciler.pass(&lost) => panic!("{passed:?}"),
+            () = world.outside.died.notified() => world.store.nodes(site.meta.id).await.unwrap().remove(0),
+        };
+        *lock(&world.outside.dies_after) = None;
+        assert!(late.location.is_none() && !late.made, "its answer is not kept");
+        world.lose().await;
+        world.store.delete_node(late.id).await.unwrap();
+        let wanted = NodeSpec::replicas(1, "web", 80, &json!([]));
+        let failed = reconciler.ensure(&lost, &late, &wanted[0]).await;
+        assert!(failed.is_err());
+        assert!(lock(&world.outside.nodes).is_empty(), "{:?}", lock(&world.outside.effects));
+    }
+}
+
+/// What a report says and the work that it makes are one: a control plane that dies in between loses neither.
+#[tokio::test]
+async fn a_report_on_a_document_that_has_changed_counts_for_nothing() {
+    for world in worlds().await {
+        world.make(&SITE, None, json!({"name": "a", "replicas": 1})).await;
+        assert!(world.work(&world.reconciler()).await);
+        let node = world.store.nodes(world.site().await.meta.id).await.unwrap().remove(0);
+        let report = Node { applied_generation: 1, health: "healthy".into(), ..node.clone() };
+        let other = Node { document_digest: "of another document".into(), ..report.clone() };
+        let wake = "SELECT wake FROM metapaas_work";
+        let before = world.database.int(wake).await;
+        assert!(!world.store.report_node(&other, true).await.unwrap());
+        assert_eq!(world.database.int(wake).await, before, "neither is the instance woken");
+        assert!(world.store.report_node(&report, true).await.unwrap());
+        assert_eq!(world.database.int(wake).await, before.map(|wake| wake + 1));
     }
 }

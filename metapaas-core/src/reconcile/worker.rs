@@ -19,15 +19,23 @@ use crate::store::{Claim, Outcome, StoreError};
 
 /// Instances that one control plane works on at the same time.
 const CONCURRENCY: usize = 16;
-/// A lease outlives the longest pass.
-const LEASE: Duration = Duration::from_secs(60);
+/// How long after the death of a control plane others wait before they take what it was working on.
+const LEASE: Duration = Duration::from_secs(15);
+/// A pass that takes longer keeps its lease.
+const RENEW: Duration = Duration::from_secs(4);
 const PASS_DEADLINE: Duration = Duration::from_secs(50);
+/// How often the end of a piece of work is told to a database that does not answer, and the pause between.
+const FINISH_ATTEMPTS: usize = 5;
+const FINISH_PAUSE: Duration = Duration::from_secs(1);
 /// How often the queue is looked at when no hint comes.
 const POLL: Duration = Duration::from_millis(500);
 const SWEEP: Duration = Duration::from_secs(5);
 const RETIRE: Duration = Duration::from_secs(10);
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_LAST: Duration = Duration::from_secs(60);
+
+/// Work that is done until something changes.
+const NOTHING_LEFT: Outcome = Outcome { due_at: None, attempts: 0, waiting_for: None, last_error: None };
 
 impl Reconciler {
     /// Works until `stop` turns true; then lets what is under way come to its end.
@@ -82,7 +90,14 @@ impl Reconciler {
     async fn work(&self, claim: Claim) {
         let started = std::time::Instant::now();
         let pass = std::panic::AssertUnwindSafe(self.pass(&claim)).catch_unwind();
-        let passed = match tokio::time::timeout(PASS_DEADLINE, pass).await {
+        let pass = tokio::time::timeout(PASS_DEADLINE, pass);
+        let passed = tokio::select! {
+            // After a long sleep of this process both may be ready; then the loss counts.
+            biased;
+            () = self.lost(&claim) => Ok(Ok(Ok(Passed::LeaseLost))),
+            passed = pass => passed,
+        };
+        let passed = match passed {
             Ok(Ok(Ok(passed))) => passed,
             Ok(Ok(Err(error))) => Passed::Retry(chain(&error)),
             Ok(Err(_)) => {
@@ -95,21 +110,51 @@ impl Reconciler {
             .record(started.elapsed().as_secs_f64());
         let outcome = match passed {
             Passed::Gone => None,
+            Passed::LeaseLost => {
+                tracing::info!(instance = %claim.resource_id, "another control plane has taken over");
+                return;
+            }
             Passed::LookAgain(due_at) => {
-                Some(Outcome { due_at, attempts: 0, waiting_for: None, last_error: None })
+                Some(Outcome { due_at, ..NOTHING_LEFT })
             }
             Passed::Retry(message) => Some(retry(&claim, message, backoff(claim.attempts), None)),
             Passed::RetryAfter(message, pause) => Some(retry(&claim, message, jittered(pause), None)),
             // The change that it waits for wakes it; the pause is for a change that nobody told of.
             Passed::Blocked(message, on) => Some(retry(&claim, message, jittered(BACKOFF_LAST), Some(on))),
         };
-        let finished = match outcome {
-            None => self.store.forget_work(&claim).await,
-            Some(outcome) => self.store.finish_work(&claim, outcome).await,
-        };
-        if let Err(error) = finished {
-            // The lease runs out and the work is done again, which does no harm.
-            tracing::warn!(instance = %claim.resource_id, %error, "finishing work failed");
+        for attempt in 1..=FINISH_ATTEMPTS {
+            match self.finish(&claim, outcome.clone()).await {
+                Ok(()) => return,
+                Err(error) if error.is_transient() && attempt < FINISH_ATTEMPTS => {
+                    tokio::time::sleep(jittered(FINISH_PAUSE)).await;
+                }
+                Err(error) => {
+                    // The lease runs out and the work is done again, which does no harm.
+                    tracing::warn!(instance = %claim.resource_id, %error, "finishing work failed");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn finish(&self, claim: &Claim, outcome: Option<Outcome>) -> Result<(), StoreError> {
+        match outcome {
+            Some(outcome) => self.store.finish_work(claim, outcome).await,
+            None if self.store.forget_work(claim).await? => Ok(()),
+            // It was woken meanwhile and is looked at once more, by whoever comes first.
+            None => self.store.finish_work(claim, Outcome { due_at: Some(Utc::now()), ..NOTHING_LEFT }).await,
+        }
+    }
+
+    /// Keeps a lease; returns when it is lost.
+    async fn lost(&self, claim: &Claim) {
+        loop {
+            tokio::time::sleep(RENEW).await;
+            match self.store.renew_work(claim, LEASE).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => tracing::warn!(instance = %claim.resource_id, %error, "renewing a lease failed"),
+            }
         }
     }
 

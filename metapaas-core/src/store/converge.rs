@@ -7,6 +7,7 @@ use super::resources::diff;
 use super::resources::rows::read_resource;
 use super::resources::statements::slots;
 use super::value::{Arg, Row};
+use super::work::Claim;
 use super::{Store, codec, now};
 use crate::authz::authorize;
 use crate::descriptor::Action;
@@ -38,13 +39,19 @@ impl Store {
     }
 
     /// Writes status, conditions, nodes and outputs of `row` over `before`, which has the same revision. `false` when
-    /// the row has changed meanwhile.
-    pub(crate) async fn write_observed(&self, before: &Resource, row: &Resource) -> Result<bool, StoreError> {
+    /// the row has changed meanwhile, or the lease is lost.
+    pub(crate) async fn write_observed(
+        &self,
+        lease: &Claim,
+        before: &Resource,
+        row: &Resource,
+    ) -> Result<bool, StoreError> {
         let registered = self.registered(row)?;
         let detail = diff::detail(before, row);
         let allowed = authorize(&RequestContext::system("reconcile"), row.ty, Action::Update);
         let mut args = self.arguments(&allowed, row, &row.key(), "status", Some(&detail));
         args[slots::NOW] = Arg::from(now());
+        args[slots::EPOCH] = Arg::from(lease.epoch);
         for (field, datum) in row.ty.fields.iter().zip(&row.fields) {
             // Only outputs are written; a secret's slot is not in the statement.
             let value = if field.output { datum.to_json() } else { serde_json::Value::Null };

@@ -29,6 +29,8 @@ const GROUP_COMMIT_MAX: usize = 128;
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// How long the first connection to PostgreSQL may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// A control plane that stops in the middle of a transaction must not keep the others from its rows.
+const POSTGRES_SESSION: &str = "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'";
 /// How many writes may wait for the SQLite writer before callers wait to queue theirs.
 const WRITE_QUEUE: usize = 1024;
 
@@ -121,6 +123,9 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(5))
+            .after_connect(|connection, _| {
+                Box::pin(async move { sqlx::raw_sql(POSTGRES_SESSION).execute(connection).await.map(|_| ()) })
+            })
             // A round trip before each statement would cost as much as the statement; a connection that has just
             // been used is still there.
             .test_before_acquire(false)

@@ -74,10 +74,11 @@ impl StoreError {
             if error.is_foreign_key_violation() || error.code().is_some_and(|code| code == "1811") {
                 return Self::Reference { action, source };
             }
-            // PostgreSQL: 08 connection, 40 rollback, 53 resources, 57 operator intervention, 25006 read-only.
+            // PostgreSQL: 08 connection, 40 rollback, 53 resources, 57 operator intervention, 25006 read-only, 25P03
+            // idle in a transaction for too long, 55P03 waited for a lock for too long.
             // SQLite (primary codes): 5 busy, 6 locked, 8 read-only, 10 input/output, 13 full.
             let code = error.code().unwrap_or_default().into_owned();
-            let postgres_transient = ["08", "40", "53", "57", "25006"]
+            let postgres_transient = ["08", "40", "53", "57", "25006", "25P03", "55P03"]
                 .iter()
                 .any(|class| code.len() == 5 && code.starts_with(class));
             let sqlite_transient = code.len() < 5

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 use super::statement::{Dialect, Statement, slot};
 use super::value::{Arg, Required, Row, raw_json};
+use super::work::{Claim, held};
 use super::{Store, now};
 
 /// A node as the database knows it, less its document.
@@ -95,7 +96,7 @@ pub(super) struct NodeStatements {
     set_document: Statement,
     set_made: Statement,
     set_deleting: Statement,
-    set_health: Statement,
+    set_silent: Statement,
     report: Statement,
     delete: Statement,
 }
@@ -104,7 +105,9 @@ pub(super) struct NodeStatements {
 const DOCUMENT: usize = COLUMNS.len();
 const NOW: usize = DOCUMENT + 1;
 const LIMIT: usize = NOW + 1;
-const SLOTS: usize = LIMIT + 1;
+/// Epoch of the lease under which a pass writes.
+const EPOCH: usize = LIMIT + 1;
+const SLOTS: usize = EPOCH + 1;
 const ID: usize = 0;
 const INSTANCE: usize = 1;
 
@@ -129,12 +132,15 @@ impl NodeStatements {
             update
                 .table(table())
                 .and_where(col("id").eq(slot(ID)))
-                .value(Alias::new("updated_at"), slot(NOW));
+                .value(Alias::new("updated_at"), slot(NOW))
+                .returning_col(Alias::new("id"));
             for column in columns {
                 update.value(Alias::new(*column), slot(at(column)));
             }
             update
         };
+        let held = || held(dialect, INSTANCE, EPOCH, true);
+        let update_under_lease = |columns: &[&'static str]| update(columns).and_where(held()).to_owned();
         let mut insert = Query::insert();
         insert
             .into_table(table())
@@ -142,10 +148,16 @@ impl NodeStatements {
             .on_conflict(OnConflict::new().do_nothing().to_owned())
             .returning_col(Alias::new("id"));
         let values = (0..COLUMNS.len()).map(slot).chain([Expr::cust("''"), slot(DOCUMENT), slot(NOW)]);
+        let mut decided = Query::select();
+        decided.exprs(values).and_where(held());
         // It fails only when columns and values differ in number.
-        let _ = insert.values(values);
-        let mut set_document = update(&["document_generation", "document_digest"]);
+        let _ = insert.select_from(decided);
+        let mut set_document = update_under_lease(&["document_generation", "document_digest"]);
         set_document.value(Alias::new("document"), slot(DOCUMENT));
+        let mut set_silent = update_under_lease(&["health", "message"]);
+        // A report that came meanwhile is worth more than its absence before.
+        let seen = col("last_seen_at").lte(slot(at("last_seen_at")));
+        set_silent.and_where(col("last_seen_at").is_null().or(seen));
         let mut report = update(&[
             "applied_generation",
             "health",
@@ -155,7 +167,8 @@ impl NodeStatements {
             "removed",
             "last_seen_at",
         ]);
-        report.and_where(col("document_generation").gte(slot(at("applied_generation"))));
+        // What it says of the document that it has is good only while that is the newest.
+        report.and_where(col("document_digest").eq(slot(at("document_digest"))));
         let of_instance = select()
             .and_where(col("instance_id").eq(slot(INSTANCE)))
             .order_by(Alias::new("id"), Order::Asc)
@@ -180,9 +193,9 @@ impl NodeStatements {
             document: Statement::new(dialect, &document),
             silent: Statement::new(dialect, &silent),
             set_document: Statement::new(dialect, &set_document),
-            set_made: Statement::new(dialect, &update(&["phase", "address", "location"])),
-            set_deleting: Statement::new(dialect, &update(&["deleting_at"])),
-            set_health: Statement::new(dialect, &update(&["health", "message"])),
+            set_made: Statement::new(dialect, &update_under_lease(&["phase", "address", "location"])),
+            set_deleting: Statement::new(dialect, &update_under_lease(&["deleting_at"])),
+            set_silent: Statement::new(dialect, &set_silent),
             report: Statement::new(dialect, &report),
             delete: Statement::new(dialect, &delete),
         }
@@ -271,21 +284,44 @@ impl Store {
         rows.first().map(read_node).transpose()
     }
 
-    /// Decides on a node. `false` when its place or address has been taken meanwhile.
-    pub(crate) async fn insert_node(&self, node: &Node, document: &str) -> Result<bool, StoreError> {
+    /// Decides on a node. `false` when its place or address has been taken meanwhile, or the lease.
+    pub(crate) async fn insert_node(
+        &self,
+        lease: &Claim,
+        node: &Node,
+        document: &str,
+    ) -> Result<bool, StoreError> {
         let sealed = self.keys.seal(&document_place(node.id), document.as_bytes());
-        let rows = self.run_write("make a node", &self.node.insert, arguments(node, Some(sealed))).await?;
-        Ok(!rows.is_empty())
+        self.under_lease("make a node", &self.node.insert, lease, node, Some(sealed)).await
     }
 
-    /// Gives a node a new document; its generation and digest are those of `node`.
-    pub(crate) async fn set_node_document(&self, node: &Node, document: &str) -> Result<(), StoreError> {
+    /// Gives a node a new document; its generation and digest are those of `node`. `false` when the lease is lost.
+    pub(crate) async fn set_node_document(
+        &self,
+        lease: &Claim,
+        node: &Node,
+        document: &str,
+    ) -> Result<bool, StoreError> {
         let sealed = self.keys.seal(&document_place(node.id), document.as_bytes());
-        let args = arguments(node, Some(sealed));
-        self.run_write("write a node's document", &self.node.set_document, args).await?;
+        let statement = &self.node.set_document;
+        let is_done =
+            self.under_lease("write a node's document", statement, lease, node, Some(sealed)).await?;
         // Agents that wait for a document listen for their node's id.
         self.changed(node.id);
-        Ok(())
+        Ok(is_done)
+    }
+
+    async fn under_lease(
+        &self,
+        action: &'static str,
+        statement: &Statement,
+        lease: &Claim,
+        node: &Node,
+        document: Option<String>,
+    ) -> Result<bool, StoreError> {
+        let mut args = arguments(node, document);
+        args[EPOCH] = Arg::from(lease.epoch);
+        Ok(!self.run_write(action, statement, args).await?.is_empty())
     }
 
     /// A node's document and its digest, opened.
@@ -317,28 +353,63 @@ impl Store {
         rows.iter().map(read_node).collect()
     }
 
-    /// Keeps what the provider answered.
-    pub(crate) async fn set_node_made(&self, node: &Node) -> Result<(), StoreError> {
-        self.run_write("keep a node's location", &self.node.set_made, arguments(node, None)).await.map(|_| ())
+    /// Keeps what the provider answered. `false` when the node is no more, or the lease is lost.
+    pub(crate) async fn set_node_made(&self, lease: &Claim, node: &Node) -> Result<bool, StoreError> {
+        self.under_lease("keep a node's location", &self.node.set_made, lease, node, None).await
     }
 
-    /// Decides that a node goes.
-    pub(crate) async fn set_node_deleting(&self, node: &Node) -> Result<(), StoreError> {
-        self.run_write("let a node go", &self.node.set_deleting, arguments(node, None)).await.map(|_| ())
+    /// Decides that a node goes. `false` when the lease is lost.
+    pub(crate) async fn set_node_deleting(&self, lease: &Claim, node: &Node) -> Result<bool, StoreError> {
+        self.under_lease("let a node go", &self.node.set_deleting, lease, node, None).await
     }
 
-    /// Keeps what the platform itself found out about a node's health.
-    pub(crate) async fn set_node_health(&self, node: &Node) -> Result<(), StoreError> {
-        self.run_write("keep a node's health", &self.node.set_health, arguments(node, None)).await.map(|_| ())
+    /// Notes that a node has not reported since its `last_seen_at`. `false` when it has, or the lease is lost.
+    pub(crate) async fn set_node_silent(&self, lease: &Claim, node: &Node) -> Result<bool, StoreError> {
+        self.under_lease("note that a node is silent", &self.node.set_silent, lease, node, None).await
     }
 
-    /// Keeps what a node reported; a generation beyond its document's is not believed.
-    pub(crate) async fn report_node(&self, node: &Node) -> Result<(), StoreError> {
-        self.run_write("keep a node's report", &self.node.report, arguments(node, None)).await.map(|_| ())
+    /// Keeps what a node reported on the document that it has. With news its instance is woken, both or neither.
+    /// `false` when the node has another document by now.
+    pub(crate) async fn report_node(&self, node: &Node, is_news: bool) -> Result<bool, StoreError> {
+        const ACTION: &str = "keep a node's report";
+        let args = arguments(node, None);
+        if !is_news {
+            return Ok(!self.run_write(ACTION, &self.node.report, args).await?.is_empty());
+        }
+        let report = self.node.report.clone();
+        let (wake, wake_args) = self.waking(node.instance_id, &node.slug);
+        let written: Result<(), NotKept> = self
+            .database
+            .write(ACTION, move |tx| {
+                Box::pin(async move {
+                    // The work row before the node's, as passes do: two that wait for each other are one too many.
+                    tx.execute(ACTION, &wake, &wake_args).await?;
+                    let rows = tx.fetch(ACTION, &report, &args).await?;
+                    if rows.is_empty() { Err(NotKept(None)) } else { Ok(()) }
+                })
+            })
+            .await;
+        match written {
+            Ok(()) => {
+                self.changed(node.instance_id);
+                Ok(true)
+            }
+            Err(NotKept(None)) => Ok(false),
+            Err(NotKept(Some(error))) => Err(error),
+        }
     }
 
     /// Forgets a node that its provider has removed.
     pub(crate) async fn delete_node(&self, id: Uuid) -> Result<(), StoreError> {
         self.run_write("forget a node", &self.node.delete, vec![Arg::from(id)]).await.map(|_| ())
+    }
+}
+
+/// Undoes a report: the document has changed, or the database failed.
+struct NotKept(Option<StoreError>);
+
+impl From<StoreError> for NotKept {
+    fn from(error: StoreError) -> Self {
+        Self(Some(error))
     }
 }

@@ -1,6 +1,7 @@
 //! Control planes that share the database, small questions to it, and settings of the installation.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
 use sea_query::{Alias, Expr, ExprTrait, OnConflict, Order, Query};
 use uuid::Uuid;
 
@@ -8,6 +9,7 @@ use super::error::StoreError;
 use super::resources::statements::{list, list_slots};
 use super::statement::{Statement, slot};
 use super::value::{Arg, Required};
+use super::work::{clock, clock_after};
 use super::{Store, now};
 use crate::authz::{Allowed, Projects};
 use crate::error::Error;
@@ -51,8 +53,8 @@ impl Store {
         Ok(rows.first().map(|row| row.int(0).required("count")).transpose()?.unwrap_or_default())
     }
 
-    /// Says that the control plane `id` is alive at `url`, forgets those that are not, and answers the URLs of all
-    /// that reported since `since`.
+    /// Says that the control plane `id` is alive at `url`, forgets those that have said nothing for `silence`, and
+    /// answers the URLs of the others. The clock is the database's, which all of them share.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -60,7 +62,7 @@ impl Store {
         &self,
         id: Uuid,
         url: &str,
-        since: DateTime<Utc>,
+        silence: Duration,
     ) -> Result<Vec<String>, StoreError> {
         let dialect = self.database.dialect();
         let table = || Alias::new("metapaas_replicas");
@@ -74,10 +76,10 @@ impl Store {
                     .to_owned(),
             );
         // It fails only when columns and values differ in number.
-        let _ = insert.values([slot(0), slot(1), slot(2), slot(2), slot(5)]);
+        let _ = insert.values([slot(0), slot(1), clock(dialect, 2), clock(dialect, 2), slot(5)]);
         let forget = Query::delete()
             .from_table(table())
-            .and_where(Expr::col(Alias::new("seen_at")).lt(slot(3)))
+            .and_where(Expr::col(Alias::new("seen_at")).lt(clock_after(dialect, 2, 3)))
             .to_owned();
         let select = Query::select()
             .column(Alias::new("url"))
@@ -87,11 +89,12 @@ impl Store {
             .limit(4)
             .to_owned();
         let key = self.keys.ids().into_iter().next();
+        let before = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX).saturating_neg();
         let args = vec![
             Arg::from(id),
             Arg::from(url),
             Arg::from(now()),
-            Arg::from(since),
+            Arg::from(before),
             Arg::from(100),
             Arg::Text(key),
         ];

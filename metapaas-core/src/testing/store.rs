@@ -9,7 +9,7 @@ use crate::plugin::Plugin;
 use crate::registry::Registry;
 use crate::role::PLATFORM_PROJECT;
 use crate::secret::KeyRing;
-use crate::store::Store;
+use crate::store::{Database, Store};
 use crate::store::migrate::{PluginMigrations, Schema, apply, create_schema};
 
 /// A store over the types of `plugins`, with the framework's tables and the platform project.
@@ -32,11 +32,19 @@ pub async fn store(database: &TestDatabase, plugins: Vec<Plugin>) -> Arc<Store> 
 /// # Panics
 /// When the plugins conflict.
 pub fn open_store(database: &TestDatabase, plugins: Vec<Plugin>) -> Arc<Store> {
+    store_on((**database).clone(), plugins)
+}
+
+/// The same over any connection to such a database, from another process too.
+///
+/// # Panics
+/// When the plugins conflict.
+pub fn store_on(database: Database, plugins: Vec<Plugin>) -> Arc<Store> {
     let registry = Registry::new(plugins).unwrap_or_else(|conflicts| panic!("{conflicts:#?}"));
     // The same key every time: what one store has sealed the other opens.
     let keys = KeyRing::parse("test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
     let keys = keys.unwrap_or_else(|error| panic!("{error}"));
-    Arc::new(Store::new((**database).clone(), Arc::new(registry), Arc::new(keys)))
+    Arc::new(Store::new(database, Arc::new(registry), Arc::new(keys)))
 }
 
 /// Adds a project, unless it is there.

@@ -34,6 +34,9 @@ impl Database {
             }
             Self::Postgres(pool) => {
                 let mut transaction = pool.begin().await.map_err(failed)?;
+                // Migrations of another control plane may take long.
+                let patience = sqlx::query("SET LOCAL lock_timeout = 0");
+                patience.execute(&mut *transaction).await.map_err(failed)?;
                 let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(POSTGRES_LOCK);
                 lock.execute(&mut *transaction).await.map_err(failed)?;
                 Ok(Tx { connection: TxConnection::Postgres(transaction) })

@@ -8,6 +8,7 @@ use crate::descriptor::{FieldDescriptor, FieldKind, TypeDescriptor};
 use crate::store::operation::{LOCKED, Operation, OperationBuilder, ROW, insert_row};
 use crate::store::schema::{key_columns, unique_columns};
 use crate::store::statement::{Dialect, Statement, slot};
+use crate::store::work::{clock, held};
 
 /// Numbers of the values that the statements of a type take.
 pub(in crate::store) mod slots {
@@ -25,6 +26,8 @@ pub(in crate::store) mod slots {
     pub(crate) const NOW: usize = 11;
     pub(crate) const OLD_REVISION: usize = 12;
     pub(crate) const GENERATION_STEP: usize = 13;
+    /// Of the lease under which a status is written, which steps no generation.
+    pub(crate) const EPOCH: usize = GENERATION_STEP;
     pub(crate) const ACTOR_KIND: usize = 14;
     pub(crate) const ACTOR_ID: usize = 15;
     pub(crate) const ACTOR_NAME: usize = 16;
@@ -258,7 +261,7 @@ fn end(
         builder = builder.guard("changed_instance", raise);
     }
     let builder = event(builder);
-    wake(builder).finish(columns)
+    wake(builder, dialect).finish(columns)
 }
 
 fn event(builder: OperationBuilder) -> OperationBuilder {
@@ -290,15 +293,15 @@ fn event(builder: OperationBuilder) -> OperationBuilder {
 }
 
 /// The instance's work row becomes due. A claim that is under way sees `wake` move and does not put it to sleep.
-fn wake(builder: OperationBuilder) -> OperationBuilder {
-    builder.insert_after("due_work", ROW, "metapaas_work", wake_values(), Some(wake_conflict()))
+fn wake(builder: OperationBuilder, dialect: Dialect) -> OperationBuilder {
+    builder.insert_after("due_work", ROW, "metapaas_work", wake_values(dialect), Some(wake_conflict()))
 }
 
-fn wake_values() -> Vec<(&'static str, SimpleExpr)> {
+pub(in crate::store) fn wake_values(dialect: Dialect) -> Vec<(&'static str, SimpleExpr)> {
     vec![
         ("resource_id", slot(slots::INSTANCE)),
         ("type", slot(slots::SLUG)),
-        ("due_at", slot(slots::NOW)),
+        ("due_at", clock(dialect, slots::NOW)),
         ("priority", Expr::cust("0")),
         ("attempts", Expr::cust("0")),
         ("wake", Expr::cust("1")),
@@ -307,7 +310,7 @@ fn wake_values() -> Vec<(&'static str, SimpleExpr)> {
     ]
 }
 
-fn wake_conflict() -> OnConflict {
+pub(in crate::store) fn wake_conflict() -> OnConflict {
     // Work that is due already stays so: an index entry that need not move is the dearer part of this write.
     let due_at = "CASE WHEN metapaas_work.due_at <= excluded.due_at THEN metapaas_work.due_at ELSE excluded.due_at END";
     OnConflict::column(Alias::new("resource_id"))
@@ -319,7 +322,7 @@ fn wake_conflict() -> OnConflict {
 
 /// Makes the work row of an instance due, on its own.
 pub(in crate::store) fn wake_statement(dialect: Dialect) -> Statement {
-    Statement::new(dialect, &insert_row(dialect, "metapaas_work", wake_values(), None, Some(wake_conflict())))
+    Statement::new(dialect, &insert_row(dialect, "metapaas_work", wake_values(dialect), None, Some(wake_conflict())))
 }
 
 fn create(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
@@ -468,6 +471,8 @@ fn observe(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
     update
         .and_where(Expr::col(Alias::new("id")).eq(slot(slots::ID)))
         .and_where(Expr::col(Alias::new("revision")).eq(slot(slots::OLD_REVISION)))
+        // Users' changes lock the row before the work, so the work is not locked here.
+        .and_where(held(dialect, slots::INSTANCE, slots::EPOCH, false))
         .returning(Query::returning().columns(["revision", "generation"].map(Alias::new)));
     event(builder.guard(ROW, update)).finish(&["revision", "generation"])
 }

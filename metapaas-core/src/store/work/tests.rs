@@ -94,7 +94,8 @@ async fn a_lost_lease_changes_nothing() {
 
         let late = Outcome { due_at: Some(now()), last_error: Some("late".into()), ..DONE };
         store.finish_work(&lost, late).await.unwrap();
-        store.forget_work(&lost).await.unwrap();
+        assert!(!store.forget_work(&lost).await.unwrap());
+        assert!(!store.renew_work(&lost, LEASE).await.unwrap() && !store.holds_work(&lost).await.unwrap());
         let row = |column: &str| format!("SELECT {column} FROM metapaas_work WHERE resource_id = '{id}'");
         assert_eq!(database.text(&row("lease_owner")).await.as_deref(), Some("quick"));
         assert_eq!(database.text(&row("last_error")).await, None);
@@ -121,12 +122,12 @@ async fn a_wake_during_a_claim_makes_it_due_again() {
 
         // An instance that is gone and was woken once more is looked at once more.
         store.wake(id, "site").await.unwrap();
-        store.forget_work(&second).await.unwrap();
+        assert!(!store.forget_work(&second).await.unwrap());
         let count = "SELECT count(*) FROM metapaas_work";
         assert_eq!(database.int(count).await, Some(1));
         store.finish_work(&second, DONE).await.unwrap();
         let third = claim(&store, "one").await.remove(0);
-        store.forget_work(&third).await.unwrap();
+        assert!(store.forget_work(&third).await.unwrap());
         assert_eq!(database.int(count).await, Some(0));
     }
 }
