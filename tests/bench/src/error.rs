@@ -35,6 +35,12 @@ pub(crate) enum BenchError {
     Interrupted,
     #[error("no request was answered in the measured time")]
     NoAnswer,
+    #[error("read the URL of a database")]
+    Url { source: url::ParseError },
+    #[error("use the database: {0}")]
+    Store(String),
+    #[error("{rows} rows were written though nothing had changed")]
+    Wrote { rows: i64 },
 }
 
 /// The message with those of its causes, in one line.

@@ -4,7 +4,9 @@
 mod client;
 mod error;
 mod load;
+mod pgbench;
 mod process;
+mod reconcile;
 mod report;
 mod target;
 
@@ -17,13 +19,18 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::BenchError;
 use crate::load::{Load, Operation};
-use crate::report::{Report, Row};
+use crate::pgbench::Pgbench;
+use crate::report::{Report, Row, Sample};
 use crate::target::{Start, Target};
 
 /// Each connection has instances of its own to change, so there are at least as many.
 const MOST_CONNECTIONS: usize = 64;
 
-/// Measures both servers on both databases.
+const CONVERGING: usize = 1000;
+const RESYNCED: usize = 10_000;
+const RESYNCED_FULL: usize = 100_000;
+
+/// Measures both servers on both databases, and the loop.
 #[derive(Parser)]
 struct Arguments {
     /// The `metapaas` program.
@@ -38,13 +45,19 @@ struct Arguments {
     /// An empty PostgreSQL database for the baseline.
     #[arg(long, env = "BENCH_BASELINE_POSTGRES", hide_env_values = true)]
     baseline_postgres: String,
-    /// Measure one server alone.
+    /// The `pgbench` program; without it PostgreSQL alone is not measured.
     #[arg(long)]
-    only: Option<Kind>,
+    pgbench: Option<PathBuf>,
+    /// Measure this scenario alone; may be repeated.
+    #[arg(long)]
+    only: Vec<Scenario>,
+    /// Measure one server alone.
+    #[arg(long, value_parser = ["metapaas", "baseline"])]
+    server: Option<String>,
     /// Measure one database alone.
     #[arg(long)]
     database: Option<Store>,
-    /// 1 and 64 connections too, not only 16.
+    /// 1 and 64 connections too, not only 16, and a resync of 100,000 instances, not 10,000.
     #[arg(long)]
     full: bool,
     /// How long each measurement lasts, after a second of warm-up.
@@ -69,6 +82,19 @@ enum Kind {
     Metapaas,
     /// Hand-written axum and sqlx.
     Baseline,
+    /// PostgreSQL alone: the baseline's statements, without a server in between.
+    Pgbench,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Reads, lists, updates and creates over HTTP, beside the baseline.
+    Requests,
+    /// New instances until they are ACTIVE, on nodes in memory.
+    Convergence,
+    /// A look at instances that are as they should be, on nodes in memory.
+    Resync,
 }
 
 /// Which database.
@@ -84,12 +110,19 @@ enum Store {
 // One thread: on a small machine the cores belong to the servers.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == reconcile::WORKER) {
+        return ended(reconcile::work().await);
+    }
     let arguments = Arguments::parse();
     // Dropping the run ends its servers and removes their directories.
     let done = tokio::select! {
         done = run(&arguments) => done,
         stopped = told_to_stop() => stopped,
     };
+    ended(done)
+}
+
+fn ended(done: Result<(), BenchError>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -110,9 +143,22 @@ async fn told_to_stop() -> Result<(), BenchError> {
 
 async fn run(arguments: &Arguments) -> Result<(), BenchError> {
     let mut report = Report::default();
-    for &store in Store::value_variants() {
-        if arguments.database.is_none_or(|only| only == store) {
-            measure_store(arguments, store, &mut report).await?;
+    for &scenario in Scenario::value_variants() {
+        if !arguments.only.is_empty() && !arguments.only.contains(&scenario) {
+            continue;
+        }
+        match scenario {
+            Scenario::Requests => {
+                for &store in Store::value_variants() {
+                    if arguments.database.is_none_or(|only| only == store) {
+                        measure_store(arguments, store, &mut report).await?;
+                    }
+                }
+            }
+            Scenario::Convergence => reconcile::convergence(CONVERGING, &mut report).await?,
+            Scenario::Resync => {
+                reconcile::resync(if arguments.full { RESYNCED_FULL } else { RESYNCED }, &mut report).await?;
+            }
         }
     }
     println!("\n{report}");
@@ -124,12 +170,12 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
 
 async fn measure_store(arguments: &Arguments, store: Store, report: &mut Report) -> Result<(), BenchError> {
     let mut targets = Vec::new();
-    for &kind in Kind::value_variants() {
-        if arguments.only.is_none_or(|only| only == kind) {
+    for kind in [Kind::Metapaas, Kind::Baseline] {
+        if arguments.server.as_deref().is_none_or(|only| only == kind.name()) {
             eprintln!("starting {kind:?} on {store:?}");
             let (program, database) = match kind {
                 Kind::Metapaas => (&arguments.metapaas, &arguments.metapaas_postgres),
-                Kind::Baseline => (&arguments.baseline, &arguments.baseline_postgres),
+                Kind::Baseline | Kind::Pgbench => (&arguments.baseline, &arguments.baseline_postgres),
             };
             let database = (store == Store::Postgres).then_some(database.as_str());
             let mut target = Target::start(&Start { kind, store, program, database }, report).await?;
@@ -147,17 +193,14 @@ async fn measure_store(arguments: &Arguments, store: Store, report: &mut Report)
                 targets.rotate_left(round % 2);
                 for target in &mut targets {
                     let sample = load::measure(target, &load).await?;
-                    eprintln!("{store:?} {operation:?} {connections} {:?}: {sample}", target.kind());
-                    match rows.iter_mut().find(|row| row.kind == target.kind()) {
-                        Some(row) => row.samples.push(sample),
-                        None => rows.push(Row {
-                            store,
-                            operation,
-                            connections,
-                            kind: target.kind(),
-                            samples: vec![sample],
-                        }),
-                    }
+                    keep(&mut rows, &load, store, target.kind(), sample);
+                }
+                let baseline = targets.iter().find(|target| target.kind() == Kind::Baseline);
+                if let (Some(program), Some(baseline), Store::Postgres) = (&arguments.pgbench, baseline, store) {
+                    let pgbench =
+                        Pgbench { program, database: &arguments.baseline_postgres, ids: &baseline.ids };
+                    let sample = pgbench::measure(&pgbench, &load).await?;
+                    keep(&mut rows, &load, store, Kind::Pgbench, sample);
                 }
             }
             report.rows.extend(rows);
@@ -167,4 +210,13 @@ async fn measure_store(arguments: &Arguments, store: Store, report: &mut Report)
         target.stop(report).await?;
     }
     Ok(())
+}
+
+fn keep(rows: &mut Vec<Row>, load: &Load, store: Store, kind: Kind, sample: Sample) {
+    let (operation, connections) = (load.operation, load.connections);
+    eprintln!("{store:?} {operation:?} {connections} {kind:?}: {sample}");
+    match rows.iter_mut().find(|row| row.kind == kind) {
+        Some(row) => row.samples.push(sample),
+        None => rows.push(Row { store, operation, connections, kind, samples: vec![sample] }),
+    }
 }

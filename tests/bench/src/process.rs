@@ -72,15 +72,7 @@ impl Process {
 
     /// Resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64, BenchError> {
-        let path = PathBuf::from(format!("/proc/{}/status", self.child.id().unwrap_or_default()));
-        let status = std::fs::read_to_string(&path).map_err(|source| BenchError::File {
-            action: "read",
-            path,
-            source,
-        })?;
-        let kilobytes =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
-        Ok(kilobytes.and_then(|number| number.parse::<u64>().ok()).unwrap_or_default() * 1024)
+        memory_of(self.child.id().unwrap_or_default(), "VmRSS:")
     }
 
     /// Asks it to end and waits until it has.
@@ -94,6 +86,18 @@ impl Process {
         }
         Ok(())
     }
+}
+
+/// Memory of a process in bytes: `VmRSS:` for what it has, `VmHWM:` for the most that it had.
+pub(crate) fn memory_of(pid: u32, line: &str) -> Result<u64, BenchError> {
+    let path = PathBuf::from(format!("/proc/{pid}/status"));
+    let status = std::fs::read_to_string(&path).map_err(|source| BenchError::File {
+        action: "read",
+        path,
+        source,
+    })?;
+    let kilobytes = status.lines().find_map(|text| text.strip_prefix(line)?.split_whitespace().next());
+    Ok(kilobytes.and_then(|number| number.parse::<u64>().ok()).unwrap_or_default() * 1024)
 }
 
 async fn wait_until_ready(address: &str) -> Result<(), BenchError> {

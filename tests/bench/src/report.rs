@@ -16,6 +16,31 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
     pub(crate) starts: Vec<WarmStart>,
     pub(crate) memory: Vec<Memory>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// A number that is not of requests to both servers.
+pub(crate) struct Finding {
+    scenario: &'static str,
+    what: String,
+    value: f64,
+    unit: &'static str,
+    /// What it should be at the most.
+    at_most: Option<f64>,
+}
+
+impl Finding {
+    /// A number without a target.
+    pub(crate) fn new(scenario: &'static str, what: String, value: f64, unit: &'static str) -> Self {
+        Self { scenario, what, value, unit, at_most: None }
+    }
+
+    /// It should be that at the most.
+    #[must_use]
+    #[allow(dead_code, reason = "scenarios that have a target use it")]
+    pub(crate) fn at_most(self, target: f64) -> Self {
+        Self { at_most: Some(target), ..self }
+    }
 }
 
 /// One server under one load, once a round.
@@ -87,15 +112,29 @@ impl Row {
     }
 }
 
+/// What the ratio should be at the least: on PostgreSQL with 16 connections.
+fn target(row: &Row) -> Option<f64> {
+    let is_meant = (row.kind, row.store, row.connections) == (Kind::Metapaas, Store::Postgres, 16);
+    is_meant.then_some(match row.operation {
+        Operation::Read => 0.8,
+        Operation::List => 0.75,
+        Operation::Create | Operation::Update => 0.5,
+    })
+}
+
+fn judged(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "MISSED" }
+}
+
 impl Report {
-    /// This row's rate divided by the baseline's under the same load.
+    /// This row's rate, or pgbench's, divided by the baseline's under the same load.
     fn ratio(&self, row: &Row) -> Option<f64> {
         let same = |other: &&Row| {
             other.kind == Kind::Baseline
                 && (other.store, other.operation, other.connections)
                     == (row.store, row.operation, row.connections)
         };
-        let baseline = self.rows.iter().find(same).filter(|_| row.kind == Kind::Metapaas)?;
+        let baseline = self.rows.iter().find(same).filter(|_| row.kind != Kind::Baseline)?;
         Some(row.median().requests_per_second / baseline.median().requests_per_second)
     }
 
@@ -116,7 +155,14 @@ impl Report {
         let memory = self.memory.iter().map(|memory| {
             json!({ "command": memory.command, "database": memory.store, "when": memory.when, "bytes": memory.bytes })
         });
+        let findings = self.findings.iter().map(|finding| {
+            json!({
+                "scenario": finding.scenario, "what": finding.what, "value": finding.value, "unit": finding.unit,
+                "at_most": finding.at_most,
+            })
+        });
         let document = json!({
+            "findings": findings.collect::<Value>(),
             "loads": loads.collect::<Value>(), "warm_starts": starts.collect::<Value>(),
             "memory": memory.collect::<Value>(),
         });
@@ -131,16 +177,45 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        writeln!(f, "{cores} cores, shared by the servers, PostgreSQL and one thread of load\n")?;
-        writeln!(f, "database  operation  conns  server       req/s   p50 ms   p99 ms  metapaas/baseline")?;
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().unwrap_or_default();
+        writeln!(f, "{cores} cores, shared by the servers, PostgreSQL and one thread of load; load average {load}")?;
+        if self.rows.is_empty() {
+            return self.rest(f);
+        }
+        writeln!(f, "\ndatabase  operation  conns  server       req/s   p50 ms   p99 ms  of baseline  target")?;
         for row in &self.rows {
             let (store, operation) = (lower(row.store), lower(row.operation));
             let (server, connections, median) = (row.kind.name(), row.connections, row.median());
             write!(f, "{store:<9} {operation:<10} {connections:>5}  {server:<8} {median}")?;
             match self.ratio(row) {
-                Some(ratio) => writeln!(f, "  {ratio:>17.2}")?,
+                Some(ratio) => write!(f, "  {ratio:>11.2}")?,
+                None => write!(f, "{:13}", "")?,
+            }
+            match (target(row), self.ratio(row)) {
+                (Some(target), Some(ratio)) => writeln!(f, "  {target:.2} {}", judged(ratio >= target))?,
+                _ => writeln!(f)?,
+            }
+        }
+        self.rest(f)
+    }
+}
+
+impl Report {
+    fn rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.findings.is_empty() {
+            writeln!(f, "\nscenario")?;
+        }
+        for finding in &self.findings {
+            let Finding { scenario, what, value, unit, at_most } = finding;
+            write!(f, "{scenario:<12} {what:<44} {value:>10.2} {unit}")?;
+            match at_most {
+                Some(target) => writeln!(f, "  at most {target:.2}: {}", judged(value <= target))?,
                 None => writeln!(f)?,
             }
+        }
+        if self.starts.is_empty() {
+            return Ok(());
         }
         writeln!(f, "\nwarm start to first answer")?;
         for start in &self.starts {

@@ -60,7 +60,7 @@ impl Target {
         let log = directory.path().join("log");
         let commands: &[&str] = match start.kind {
             Kind::Metapaas => &["up", "serve"],
-            Kind::Baseline => &["serve"],
+            Kind::Baseline | Kind::Pgbench => &["serve"],
         };
         // The last one stays: `serve` answers HTTP and reconciles nothing.
         let mut process = None;
@@ -91,7 +91,7 @@ impl Target {
         let Some(process) = process else { return Err(BenchError::NoAnswer) };
         let credentials = match start.kind {
             Kind::Metapaas => Credentials::read(&data.join("admin.json"))?,
-            Kind::Baseline => Credentials::Secret,
+            Kind::Baseline | Kind::Pgbench => Credentials::Secret,
         };
         let (kind, store) = (start.kind, start.store);
         let project = Uuid::now_v7();
@@ -190,6 +190,7 @@ impl Kind {
         match self {
             Self::Metapaas => "metapaas",
             Self::Baseline => "baseline",
+            Self::Pgbench => "pgbench",
         }
     }
 
@@ -197,7 +198,7 @@ impl Kind {
     fn command(self, subcommand: &str) -> String {
         match self {
             Self::Metapaas => format!("metapaas {subcommand}"),
-            Self::Baseline => "baseline".into(),
+            Self::Baseline | Self::Pgbench => self.name().into(),
         }
     }
 }
@@ -210,7 +211,7 @@ fn arguments(start: &Start<'_>, command: &str, data: &Path) -> Vec<String> {
             arguments
                 .extend(start.database.into_iter().flat_map(|url| ["--database".into(), url.to_owned()]));
         }
-        Kind::Baseline => {
+        Kind::Baseline | Kind::Pgbench => {
             let file = || format!("sqlite://{}.db", data.display());
             let database = start.database.map_or_else(file, str::to_owned);
             arguments.extend(["--database".into(), database, "--secret".into(), BASELINE_SECRET.into()]);

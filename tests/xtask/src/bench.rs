@@ -18,8 +18,8 @@ pub(crate) struct Options {
     profile: String,
     /// Build and measure one server alone.
     #[arg(long, value_parser = ["metapaas", "baseline"])]
-    only: Option<String>,
-    /// Handed to the load generator: --full, --database, --seconds, --rounds, --rows, --json.
+    server: Option<String>,
+    /// Handed to the load generator: --only, --full, --database, --seconds, --rounds, --rows, --json.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     load: Vec<OsString>,
 }
@@ -27,12 +27,12 @@ pub(crate) struct Options {
 /// Measures both servers on both databases. Nothing is asserted about time.
 pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     let own_server = std::env::var_os(URL_VARIABLE).is_none();
-    let wanted = [&programs::PSQL].into_iter().chain(own_server.then_some(&programs::POSTGRES));
+    let wanted = [&programs::PSQL, &programs::PGBENCH].into_iter().chain(own_server.then_some(&programs::POSTGRES));
     programs::ensure(ctx, &wanted.collect::<Vec<_>>())?;
     let mut build = ctx.cargo(["build", "--profile", &options.profile]);
     build.args(["--package", "metapaas-bench"]);
     for (server, package) in [("metapaas", "metapaas-server"), ("baseline", "metapaas-baseline")] {
-        if options.only.as_deref().is_none_or(|only| only == server) {
+        if options.server.as_deref().is_none_or(|only| only == server) {
             build.args(["--package", package]);
         }
     }
@@ -47,6 +47,11 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
         // In the environment: other users of the machine can read arguments.
         bench.env(format!("BENCH_{}_POSTGRES", server.to_uppercase()), url);
     }
-    bench.args(options.only.iter().flat_map(|only| ["--only", only]));
+    if let Some(pgbench) = programs::PGBENCH.path() {
+        bench.arg("--pgbench").arg(pgbench);
+    }
+    // The reconcilers get databases of their own.
+    bench.env(URL_VARIABLE, postgres.url());
+    bench.args(options.server.iter().flat_map(|server| ["--server", server]));
     ctx.run(bench.args(&options.load))
 }

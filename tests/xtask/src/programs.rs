@@ -21,6 +21,9 @@ pub(crate) const POSTGRES: Program = Program { name: "initdb", package: "postgre
 /// Makes databases for the benchmark.
 pub(crate) const PSQL: Program = Program { name: "psql", package: "postgresql-client" };
 
+/// Measures PostgreSQL alone for the benchmark.
+pub(crate) const PGBENCH: Program = Program { name: "pgbench", package: "postgresql-contrib" };
+
 /// What the tests call by name.
 pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "curl", package: "curl" },
@@ -71,7 +74,7 @@ fn absent(missing: &[&&Program]) -> Error {
 
 impl Program {
     /// Where it is.
-    fn path(&self) -> Option<PathBuf> {
+    pub(crate) fn path(&self) -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path)
             .chain(postgres_folder())
