@@ -6,7 +6,7 @@ mod migrations;
 mod nodes;
 mod store;
 
-pub use self::database::{POSTGRES_URL, TestDatabase, postgres, sqlite};
+pub use self::database::{POSTGRES_URL, TestDatabase, postgres, query, sqlite};
 pub use self::migrations::{check_framework_migrations, check_migrations};
 pub use self::nodes::MemoryProvider;
 pub use self::store::{open_store, project, store, store_on};

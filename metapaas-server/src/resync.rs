@@ -28,7 +28,10 @@ pub(crate) async fn run(
 ) -> Result<(), StartError> {
     if let Some(slug) = slug.filter(|slug| registry.root(slug).is_none()) {
         let hosted: Vec<&str> = registry.roots().map(|root| root.ty.slug).collect();
-        return Err(StartError(format!("no plugin hosts the type `{slug}`; hosted are: {}", hosted.join(", "))));
+        return Err(StartError(format!(
+            "no plugin hosts the type `{slug}`; hosted are: {}",
+            hosted.join(", ")
+        )));
     }
     let database = startup::database(config).await?;
     for root in registry.roots().filter(|root| slug.is_none_or(|slug| slug == root.ty.slug)) {
@@ -43,7 +46,11 @@ pub(crate) async fn run(
                 break;
             }
         }
-        crate::print(&format!("{:12} {count} instances in {:.1} s", root.ty.slug, started.elapsed().as_secs_f64()));
+        crate::print(&format!(
+            "{:12} {count} instances in {:.1} s",
+            root.ty.slug,
+            started.elapsed().as_secs_f64()
+        ));
     }
     database.close().await;
     Ok(())

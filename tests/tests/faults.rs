@@ -21,14 +21,18 @@ use crate::PROGRAM;
 const DEMO: &str = "/v1/types/demo/instances";
 
 fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 /// Rounds of faults over that many control planes on one database.
 async fn survives(on: On, replicas: usize, rounds: u64) {
     let seed = variable("METAPAAS_FAULT_SEED").unwrap_or_else(|| std::process::id().into());
     let rounds = variable("METAPAAS_FAULT_ROUNDS").unwrap_or(rounds);
-    println!("METAPAAS_FAULT_SEED={seed} METAPAAS_FAULT_ROUNDS={rounds}, {replicas} control planes on {on:?}");
+    println!(
+        "METAPAAS_FAULT_SEED={seed} METAPAAS_FAULT_ROUNDS={rounds}, {replicas} control planes on {on:?}"
+    );
     let first = Installation::start(PROGRAM, on).await;
     let sql = first.sql().await;
     let mut planes = vec![first];
@@ -48,8 +52,11 @@ async fn survives(on: On, replicas: usize, rounds: u64) {
     let planes = faults.planes;
     let logs = || planes.iter().map(Installation::read_log).collect::<Vec<_>>().join("\n---\n");
     let checked = tokio::spawn({
-        let (planes_dirs, url, token) =
-            (planes.iter().map(Installation::data_dir).collect(), planes[0].url.clone(), planes[0].token.clone());
+        let (planes_dirs, url, token) = (
+            planes.iter().map(Installation::data_dir).collect(),
+            planes[0].url.clone(),
+            planes[0].token.clone(),
+        );
         invariants::Checks { dirs: planes_dirs, url, token, sql, ledgers }.run()
     });
     if let Err(failed) = checked.await {
@@ -80,14 +87,14 @@ async fn one_control_plane_on_sqlite_loses_nothing_and_doubles_nothing() {
 async fn an_instance_is_created_while_the_primary_replica_is_killed() {
     let mut first = Installation::start(PROGRAM, On::Postgres).await;
     let second = first.second().await;
-    let project = first.default_project().await;
+    let (project, token) = (first.default_project().await, first.token.clone());
     for (index, delay) in [0, 2, 5, 10].into_iter().enumerate() {
         let name = format!("late-{index}");
         let body = json!({ "name": name, "project_id": project, "greeting": "hi" });
         let send = |url: &str| {
             client()
                 .post(format!("{url}{DEMO}"))
-                .bearer_auth(&first.token)
+                .bearer_auth(&token)
                 .header("idempotency-key", format!("create {name}"))
                 .json(&body)
                 .send()
@@ -116,5 +123,5 @@ async fn an_instance_is_created_while_the_primary_replica_is_killed() {
         first.get(DEMO).await.body["items"].as_array().is_some_and(Vec::is_empty)
     })
     .await;
-    assert_eq!(first.node_dirs().len() + second.node_dirs().len(), 0, "no directory is left");
+    assert_eq!(first.node_dirs_of_nodes() + second.node_dirs_of_nodes(), 0, "no directory is left");
 }

@@ -18,6 +18,7 @@ mod lifecycle;
 mod limits;
 mod readme;
 mod replicas;
+mod resync;
 mod secrets;
 mod start;
 mod tls;

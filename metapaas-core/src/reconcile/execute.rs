@@ -89,7 +89,8 @@ impl Reconciler {
             if made.steps.is_empty() {
                 break;
             }
-            let Carried::OutTo(held_up) = self.carry_out(claim, &instance, wanted, &nodes, &made).await? else {
+            let Carried::OutTo(held_up) = self.carry_out(claim, &instance, wanted, &nodes, &made).await?
+            else {
                 return Ok(Passed::LeaseLost);
             };
             obstacle = held_up;
@@ -112,7 +113,8 @@ impl Reconciler {
         let wanted = wanted.unwrap_or_default();
         let policy = self.settings.policy;
         let (after, alarm) = summary::instance(&instance, &wanted, &nodes, obstacle.as_ref(), policy, now());
-        if summary::differs(&instance, &after) && !self.store.write_observed(claim, &instance, &after).await? {
+        if summary::differs(&instance, &after) && !self.store.write_observed(claim, &instance, &after).await?
+        {
             // The row changed under the pass: its change has made the work due already. Or the lease is lost, and what
             // is said of the work is not heard.
             return Ok(Passed::LookAgain(Some(now())));

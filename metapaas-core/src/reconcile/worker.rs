@@ -114,9 +114,7 @@ impl Reconciler {
                 tracing::info!(instance = %claim.resource_id, "another control plane has taken over");
                 return;
             }
-            Passed::LookAgain(due_at) => {
-                Some(Outcome { due_at, ..NOTHING_LEFT })
-            }
+            Passed::LookAgain(due_at) => Some(Outcome { due_at, ..NOTHING_LEFT }),
             Passed::Retry(message) => Some(retry(&claim, message, backoff(claim.attempts), None)),
             Passed::RetryAfter(message, pause) => Some(retry(&claim, message, jittered(pause), None)),
             // The change that it waits for wakes it; the pause is for a change that nobody told of.
@@ -153,7 +151,9 @@ impl Reconciler {
             match self.store.renew_work(claim, LEASE).await {
                 Ok(true) => {}
                 Ok(false) => return,
-                Err(error) => tracing::warn!(instance = %claim.resource_id, %error, "renewing a lease failed"),
+                Err(error) => {
+                    tracing::warn!(instance = %claim.resource_id, %error, "renewing a lease failed")
+                }
             }
         }
     }

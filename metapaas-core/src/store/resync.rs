@@ -60,10 +60,8 @@ impl<'a> Resync<'a> {
             .and_where(Expr::col(Alias::new("due_at")).lte(clock(dialect, slots::NOW)))
             .limit(LIMIT as u64)
             .to_owned();
-        let backlog = Query::select()
-            .expr(Expr::cust("count(*)"))
-            .from_subquery(due, Alias::new("due"))
-            .to_owned();
+        let backlog =
+            Query::select().expr(Expr::cust("count(*)")).from_subquery(due, Alias::new("due")).to_owned();
         Self {
             database,
             wake: Statement::new(dialect, &wake),

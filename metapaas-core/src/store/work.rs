@@ -205,8 +205,7 @@ impl Store {
         limit: u16,
         lease: Duration,
     ) -> Result<Vec<Claim>, StoreError> {
-        let args =
-            vec![Arg::from(now()), Arg::from(i64::from(limit)), Arg::from(owner), milliseconds(lease)];
+        let args = vec![Arg::from(now()), Arg::from(i64::from(limit)), Arg::from(owner), milliseconds(lease)];
         let rows = self.run_write("claim work", &self.work.claim, args).await?;
         rows.iter()
             .map(|row| {
@@ -231,7 +230,8 @@ impl Store {
         args[own::WAITING] = Arg::Text(outcome.waiting_for.map(|id| id.to_string()));
         args[own::ID] = Arg::from(claim.resource_id);
         args[own::EPOCH] = Arg::from(claim.epoch);
-        args[own::DUE] = Arg::Int(outcome.due_at.map(|due_at| Ord::max((due_at - now).num_milliseconds(), 0)));
+        args[own::DUE] =
+            Arg::Int(outcome.due_at.map(|due_at| Ord::max((due_at - now).num_milliseconds(), 0)));
         args[own::ATTEMPTS] = Arg::from(i64::from(outcome.attempts));
         args[own::ERROR] = Arg::Text(outcome.last_error);
         self.run_write("finish work", &self.work.finish, args).await.map(|_| ())

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use url::Url;
 use uuid::Uuid;
 
-use crate::store::{Database, Statement, StoreError};
+use crate::store::{Database, Row, Statement, StoreError};
 
 /// The variable that holds the URL of a PostgreSQL server for tests. Its user must be allowed to create databases.
 pub const POSTGRES_URL: &str = "METAPAAS_TEST_DATABASE_URL";
@@ -48,6 +48,14 @@ pub async fn postgres() -> TestDatabase {
     let place = Place::Postgres { server, name };
     let database = place.open().await.unwrap_or_else(|error| panic!("{error}: {error:?}"));
     TestDatabase { database, place }
+}
+
+/// Runs a query without values on any database.
+///
+/// # Errors
+/// What the database answers.
+pub async fn query(database: &Database, sql: &str) -> Result<Vec<Row>, StoreError> {
+    database.fetch("run SQL of a test", &Statement::raw(sql), &[]).await
 }
 
 async fn on_server(server: &Url, sql: &str) {

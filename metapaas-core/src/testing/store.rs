@@ -9,8 +9,8 @@ use crate::plugin::Plugin;
 use crate::registry::Registry;
 use crate::role::PLATFORM_PROJECT;
 use crate::secret::KeyRing;
-use crate::store::{Database, Store};
 use crate::store::migrate::{PluginMigrations, Schema, apply, create_schema};
+use crate::store::{Database, Store};
 
 /// A store over the types of `plugins`, with the framework's tables and the platform project.
 ///

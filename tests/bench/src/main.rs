@@ -196,7 +196,9 @@ async fn measure_store(arguments: &Arguments, store: Store, report: &mut Report)
                     keep(&mut rows, &load, store, target.kind(), sample);
                 }
                 let baseline = targets.iter().find(|target| target.kind() == Kind::Baseline);
-                if let (Some(program), Some(baseline), Store::Postgres) = (&arguments.pgbench, baseline, store) {
+                if let (Some(program), Some(baseline), Store::Postgres) =
+                    (&arguments.pgbench, baseline, store)
+                {
                     let pgbench =
                         Pgbench { program, database: &arguments.baseline_postgres, ids: &baseline.ids };
                     let sample = pgbench::measure(&pgbench, &load).await?;

@@ -28,12 +28,9 @@ pub(crate) struct Pgbench<'a> {
 
 /// Puts the load on PostgreSQL and answers how it did. It has one thread, as the other loads have.
 pub(crate) async fn measure(pgbench: &Pgbench<'_>, load: &Load) -> Result<Sample, BenchError> {
-    let folder =
-        tempfile::Builder::new().prefix("metapaas-pgbench-").tempdir().map_err(|source| BenchError::File {
-            action: "make a directory in",
-            path: std::env::temp_dir(),
-            source,
-        })?;
+    let folder = tempfile::Builder::new().prefix("metapaas-pgbench-").tempdir().map_err(|source| {
+        BenchError::File { action: "make a directory in", path: std::env::temp_dir(), source }
+    })?;
     let database = Url::parse(pgbench.database).map_err(|source| BenchError::Url { source })?;
     let mut command = Command::new(pgbench.program);
     command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -70,7 +67,8 @@ pub(crate) async fn measure(pgbench: &Pgbench<'_>, load: &Load) -> Result<Sample
 
 /// The third column of its log is the time of a transaction in microseconds.
 fn times(folder: &Path) -> Result<Vec<Duration>, BenchError> {
-    let reading = |path: PathBuf| move |source| BenchError::File { action: "read", path: path.clone(), source };
+    let reading =
+        |path: PathBuf| move |source| BenchError::File { action: "read", path: path.clone(), source };
     let mut times = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(reading(folder.to_owned()))? {
         let path = entry.map_err(reading(folder.to_owned()))?.path();

@@ -91,11 +91,8 @@ impl Process {
 /// Memory of a process in bytes: `VmRSS:` for what it has, `VmHWM:` for the most that it had.
 pub(crate) fn memory_of(pid: u32, line: &str) -> Result<u64, BenchError> {
     let path = PathBuf::from(format!("/proc/{pid}/status"));
-    let status = std::fs::read_to_string(&path).map_err(|source| BenchError::File {
-        action: "read",
-        path,
-        source,
-    })?;
+    let status =
+        std::fs::read_to_string(&path).map_err(|source| BenchError::File { action: "read", path, source })?;
     let kilobytes = status.lines().find_map(|text| text.strip_prefix(line)?.split_whitespace().next());
     Ok(kilobytes.and_then(|number| number.parse::<u64>().ok()).unwrap_or_default() * 1024)
 }

@@ -12,7 +12,7 @@ use metapaas_core::provider::Provider;
 use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Settings};
 use metapaas_core::request::RequestContext;
 use metapaas_core::role::PLATFORM_PROJECT;
-use metapaas_core::store::{Database, Resync, Statement, Store, StoreError};
+use metapaas_core::store::{Database, Resync, Store, StoreError, WriteOptions};
 use metapaas_core::testing::{self, MemoryProvider, TestDatabase};
 use metapaas_core::validate;
 use serde_json::json;
@@ -104,7 +104,11 @@ pub(crate) async fn resync(count: usize, report: &mut Report) -> Result<(), Benc
     worker.end().await?;
     tokio::time::sleep(COUNTERS).await;
     let after = changes(&database).await?;
-    eprintln!("{count} instances resynced in {took:.2} s, peak {} MiB, {} rows written", peak >> 20, after - before);
+    eprintln!(
+        "{count} instances resynced in {took:.2} s, peak {} MiB, {} rows written",
+        peak >> 20,
+        after - before
+    );
     let label = || format!("{count} instances as they should be");
     report.findings.push(Finding::new("resync", label(), took, "s"));
     report.findings.push(Finding::new("resync", label(), (peak >> 20) as f64, "MiB at the peak"));
@@ -120,7 +124,7 @@ async fn make(store: &Arc<Store>, number: usize) -> Result<(), BenchError> {
     let body = json!({ "name": format!("i{number}"), "greeting": "hello", "project_id": PLATFORM_PROJECT });
     let new = validate::create(root, &allowed, PLATFORM_PROJECT, &body);
     let new = new.map_err(|error| BenchError::Store(error.to_string()))?;
-    let made = store.create(&allowed, root, None, new).await;
+    let made = store.create(&allowed, root, None, new, &WriteOptions::PLAIN).await;
     made.map(|_| ()).map_err(|error| BenchError::Store(error.to_string()))
 }
 
@@ -164,7 +168,7 @@ async fn until_none(database: &Database, sql: &str) -> Result<(), BenchError> {
 }
 
 async fn int(database: &Database, sql: &str) -> Result<i64, BenchError> {
-    let rows = database.fetch("look at what is measured", &Statement::raw(sql), &[]).await.map_err(failed)?;
+    let rows = testing::query(database, sql).await.map_err(failed)?;
     let value = rows.first().map(|row| row.int(0)).transpose().map_err(failed)?;
     Ok(value.flatten().unwrap_or_default())
 }

@@ -179,11 +179,17 @@ impl fmt::Display for Report {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load = load.split(' ').next().unwrap_or_default();
-        writeln!(f, "{cores} cores, shared by the servers, PostgreSQL and one thread of load; load average {load}")?;
+        writeln!(
+            f,
+            "{cores} cores, shared by the servers, PostgreSQL and one thread of load; load average {load}"
+        )?;
         if self.rows.is_empty() {
             return self.rest(f);
         }
-        writeln!(f, "\ndatabase  operation  conns  server       req/s   p50 ms   p99 ms  of baseline  target")?;
+        writeln!(
+            f,
+            "\ndatabase  operation  conns  server       req/s   p50 ms   p99 ms  of baseline  target"
+        )?;
         for row in &self.rows {
             let (store, operation) = (lower(row.store), lower(row.operation));
             let (server, connections, median) = (row.kind.name(), row.connections, row.median());

@@ -98,7 +98,11 @@ struct Client {
 /// What came of a request.
 enum Told {
     /// An answer, and whether an earlier try got none.
-    Answer { status: u16, body: Value, is_repeat: bool },
+    Answer {
+        status: u16,
+        body: Value,
+        is_repeat: bool,
+    },
     Nothing,
 }
 
@@ -181,13 +185,18 @@ impl Client {
             _ => json!(format!("hello {}", self.random.below(1_000_000))),
         };
         for _ in 0..TRIES {
-            let Told::Answer { status: 200, body, .. } = self.send(Method::GET, &path, Value::Null, None).await
+            let Told::Answer { status: 200, body, .. } =
+                self.send(Method::GET, &path, Value::Null, None).await
             else {
                 return;
             };
             let known = self.ledger.instances.get_mut(name).unwrap();
             let mut spec = json!({ "greeting": body["greeting"], "replicas": body["replicas"] });
-            assert!(known.specs.contains(&spec), "{name} was promised one of {:?}, and is {spec}", known.specs);
+            assert!(
+                known.specs.contains(&spec),
+                "{name} was promised one of {:?}, and is {spec}",
+                known.specs
+            );
             if spec[field] == value {
                 known.specs = vec![spec];
                 return;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use metapaas_core::store::{Database, Statement};
+use metapaas_core::store::Database;
+use metapaas_core::testing::query;
 use metapaas_tests::harness::{answer, client, is_running, recorded_pid};
 use reqwest::Method;
 use serde_json::Value;
@@ -43,13 +44,13 @@ impl Checks {
     }
 
     async fn int(&self, sql: &str) -> i64 {
-        let rows = self.sql.fetch("check", &Statement::raw(sql), &[]).await;
+        let rows = query(&self.sql, sql).await;
         let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         rows[0].int(0).unwrap().unwrap_or_default()
     }
 
     async fn texts(&self, sql: &str) -> BTreeSet<String> {
-        let rows = self.sql.fetch("check", &Statement::raw(sql), &[]).await;
+        let rows = query(&self.sql, sql).await;
         let rows = rows.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         rows.iter().map(|row| row.text(0).unwrap().unwrap()).collect()
     }
@@ -122,7 +123,11 @@ impl Checks {
                     let is_spec = |spec: &Value| {
                         instance["greeting"] == spec["greeting"] && instance["replicas"] == spec["replicas"]
                     };
-                    assert!(known.specs.iter().any(is_spec), "{name} was promised {:?}: {instance:#}", known.specs);
+                    assert!(
+                        known.specs.iter().any(is_spec),
+                        "{name} was promised {:?}: {instance:#}",
+                        known.specs
+                    );
                     self.pages_are_kept(instance, &known.pages).await;
                 }
             }
@@ -140,8 +145,12 @@ impl Checks {
         }
         for (key, texts) in known {
             match found.remove(key) {
-                Some(text) => assert!(texts.contains(&text), "page {key} was promised {texts:?}, and is {text}"),
-                None => assert!(texts.is_empty() || texts.contains(&Value::Null), "page {key} is lost: {texts:?}"),
+                Some(text) => {
+                    assert!(texts.contains(&text), "page {key} was promised {texts:?}, and is {text}")
+                }
+                None => {
+                    assert!(texts.is_empty() || texts.contains(&Value::Null), "page {key} is lost: {texts:?}")
+                }
             }
         }
         assert!(found.is_empty(), "nobody made these pages: {found:?}");
@@ -221,13 +230,14 @@ impl Checks {
 
     async fn deleted_means_nothing_left(&self) {
         for id in self.texts("SELECT CAST(id AS text) FROM demo_instances").await {
-            let request = client()
-                .request(Method::DELETE, format!("{}{DEMO}/{id}", self.url))
-                .bearer_auth(&self.token);
+            let request =
+                client().request(Method::DELETE, format!("{}{DEMO}/{id}", self.url)).bearer_auth(&self.token);
             let _ = answer(request).await.expect(202);
         }
         let since = Instant::now();
-        while self.int("SELECT (SELECT count(*) FROM demo_instances) + (SELECT count(*) FROM metapaas_work)").await
+        while self
+            .int("SELECT (SELECT count(*) FROM demo_instances) + (SELECT count(*) FROM metapaas_work)")
+            .await
             != 0
         {
             assert!(since.elapsed() < PATIENCE, "what was deleted does not go");

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use metapaas_core::store::{Database, Dialect, Statement};
+use metapaas_core::store::{Database, Dialect};
+use metapaas_core::testing::query;
 use metapaas_tests::harness::{Installation, recorded_pid, signal};
 use rustix::process::Signal;
 
@@ -66,8 +67,11 @@ impl Faults {
             self.urls.lock().unwrap()[victim] = self.planes[victim].url.clone();
         } else {
             // Every other time for longer than its leases last.
-            let pause =
-                if self.random.one_in(2) { self.random.between(16_000, 18_000) } else { self.random.between(500, 4000) };
+            let pause = if self.random.one_in(2) {
+                self.random.between(16_000, 18_000)
+            } else {
+                self.random.between(500, 4000)
+            };
             println!("round {round}: stop control plane {victim} for {pause:?}, and agents {stopped:?}");
             let pid = self.planes[victim].pid();
             signal(pid, Signal::STOP);
@@ -92,7 +96,7 @@ impl Faults {
             println!("round {round}: drop all database connections");
             let others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                           WHERE datname = current_database() AND pid <> pg_backend_pid()";
-            self.sql.fetch("drop connections", &Statement::raw(others), &[]).await.unwrap();
+            query(&self.sql, others).await.unwrap();
         }
     }
 

@@ -27,7 +27,8 @@ pub(crate) struct Options {
 /// Measures both servers on both databases. Nothing is asserted about time.
 pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     let own_server = std::env::var_os(URL_VARIABLE).is_none();
-    let wanted = [&programs::PSQL, &programs::PGBENCH].into_iter().chain(own_server.then_some(&programs::POSTGRES));
+    let wanted =
+        [&programs::PSQL, &programs::PGBENCH].into_iter().chain(own_server.then_some(&programs::POSTGRES));
     programs::ensure(ctx, &wanted.collect::<Vec<_>>())?;
     let mut build = ctx.cargo(["build", "--profile", &options.profile]);
     build.args(["--package", "metapaas-bench"]);

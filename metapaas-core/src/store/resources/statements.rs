@@ -322,7 +322,10 @@ pub(in crate::store) fn wake_conflict() -> OnConflict {
 
 /// Makes the work row of an instance due, on its own.
 pub(in crate::store) fn wake_statement(dialect: Dialect) -> Statement {
-    Statement::new(dialect, &insert_row(dialect, "metapaas_work", wake_values(dialect), None, Some(wake_conflict())))
+    Statement::new(
+        dialect,
+        &insert_row(dialect, "metapaas_work", wake_values(dialect), None, Some(wake_conflict())),
+    )
 }
 
 fn create(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
