@@ -230,6 +230,7 @@ pub(crate) async fn work() -> Result<(), BenchError> {
     let settings = Settings {
         owner: std::process::id().to_string(),
         tag: "benchmark".into(),
+        ca: None,
         endpoints: Arc::new(RwLock::default()),
         policy,
         tokens,

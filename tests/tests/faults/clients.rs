@@ -143,14 +143,10 @@ impl Client {
         let told = self.send(Method::POST, DEMO, body, None).await;
         let mut known = Known { specs: vec![spec], ..Known::default() };
         match told {
-            Told::Answer { status: 201, body, is_repeat } => {
+            // A try that got no answer may still come through, after a delete even; the key makes it this one.
+            Told::Answer { status: 201, body, .. } => {
                 known.id = body["id"].as_str().map(str::to_owned);
-                // A try that got no answer may still come through, after a delete even.
-                known.is_doubtful = is_repeat;
                 self.ledger.acknowledged += 1;
-            }
-            Told::Answer { status: 409, body, is_repeat: true } if body["code"] == "NAME_TAKEN" => {
-                known.id = body["id"].as_str().map(str::to_owned);
             }
             told => {
                 known.is_doubtful = true;
@@ -235,9 +231,6 @@ impl Client {
             Told::Answer { status: 201, .. } => {
                 known.pages.insert(key, vec![text]);
                 self.ledger.acknowledged += 1;
-            }
-            Told::Answer { status: 409, body, is_repeat: true } if body["code"] == "NAME_TAKEN" => {
-                known.pages.insert(key, vec![text]);
             }
             told => {
                 known.pages.insert(key, vec![text, Value::Null]);
