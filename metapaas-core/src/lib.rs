@@ -16,6 +16,7 @@ pub mod paas_type;
 pub mod plan;
 pub mod plugin;
 pub mod provider;
+pub mod query;
 pub mod reconcile;
 pub mod registry;
 pub mod request;

@@ -1,11 +1,15 @@
 //! [`Resource`]: a row as the store reads it, and its JSON form in answers.
 
+mod answer;
+pub mod ids;
+
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+pub use self::answer::member_names;
 use crate::descriptor::TypeDescriptor;
 use crate::registry::RegisteredType;
 
@@ -156,45 +160,6 @@ impl Resource {
 /// The word in `type`: the slug, and below an instance the plural, e.g. `demo` or `demo/pages`.
 pub fn type_name(ty: &TypeDescriptor) -> String {
     if ty.is_instance() { ty.slug.into() } else { format!("{}/{}", ty.slug, ty.plural) }
-}
-
-impl Serialize for Resource {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let meta = &self.meta;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", &meta.id)?;
-        if let Some(name) = &meta.name {
-            map.serialize_entry("name", name)?;
-        }
-        map.serialize_entry("project_id", &meta.project_id)?;
-        if self.ty.is_instance() {
-            map.serialize_entry("type", self.ty.slug)?;
-            map.serialize_entry("version", &meta.version)?;
-            map.serialize_entry("deletion_protection", &meta.deletion_protection)?;
-        } else {
-            map.serialize_entry("type", &self.type_name())?;
-            map.serialize_entry("instance_id", &meta.instance_id)?;
-            map.serialize_entry("parent_id", &meta.parent_id)?;
-        }
-        map.serialize_entry("description", &meta.description)?;
-        for (field, datum) in self.ty.fields.iter().zip(&self.fields) {
-            if !matches!(datum, Datum::Sealed(_)) {
-                map.serialize_entry(field.name, datum)?;
-            }
-        }
-        map.serialize_entry("status", &meta.status)?;
-        if let Some(nodes) = &meta.nodes {
-            map.serialize_entry("nodes", nodes)?;
-        }
-        map.serialize_entry("conditions", &meta.conditions)?;
-        map.serialize_entry("generation", &meta.generation)?;
-        map.serialize_entry("observed_generation", &meta.observed_generation)?;
-        map.serialize_entry("revision", &meta.revision)?;
-        map.serialize_entry("labels", &meta.labels)?;
-        map.serialize_entry("created_at", &rfc3339(meta.created_at))?;
-        map.serialize_entry("updated_at", &rfc3339(meta.updated_at))?;
-        map.end()
-    }
 }
 
 /// A row that is about to be made: validated, complete.

@@ -49,6 +49,8 @@ use crate::secret::KeyRing;
 
 /// Rows that were just updated are remembered, this many at the most.
 const RECENT: u64 = 1024;
+/// Statements of lists with a filter or an order are remembered, this many at the most.
+const LISTS: u64 = 1024;
 
 /// The database with the statements of all hosted types.
 #[derive(Debug)]
@@ -65,6 +67,7 @@ pub struct Store {
     recent: Cache<Uuid, Resource>,
     idempotency: Arc<IdempotencyStatements>,
     in_flight: InFlightKeys,
+    lists: Cache<String, Statement>,
 }
 
 impl Store {
@@ -91,6 +94,7 @@ impl Store {
             recent: Cache::new(RECENT),
             idempotency,
             in_flight: InFlightKeys::default(),
+            lists: Cache::new(LISTS),
         }
     }
 

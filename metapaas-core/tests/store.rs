@@ -3,6 +3,7 @@
 mod arbitrary;
 mod concurrency;
 mod hostile;
+mod lists;
 mod references;
 mod roundtrip;
 mod rows;

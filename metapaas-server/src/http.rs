@@ -7,6 +7,7 @@ mod error;
 mod guard;
 mod headers;
 mod iam;
+mod lists;
 mod pages;
 mod path;
 mod query;

@@ -50,6 +50,14 @@ pub enum Change {
         /// The column.
         column: String,
     },
+    /// The text of a column is compared by its bytes from now on, or as the database does it by default. SQLite's
+    /// default is by bytes.
+    Collate {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
     /// A type allows more values in a column. The database need not know.
     AllowValues {
         /// The table.
@@ -67,7 +75,7 @@ pub enum Change {
 }
 
 /// The database type of a kind of column.
-pub(super) const fn physical_type(kind: ColumnKind, dialect: Dialect) -> &'static str {
+const fn physical_type(kind: ColumnKind, dialect: Dialect) -> &'static str {
     match (dialect, kind) {
         (_, ColumnKind::Bool) => "boolean",
         (Dialect::Postgres, ColumnKind::Int | ColumnKind::Duration) => "bigint",
@@ -81,6 +89,15 @@ pub(super) const fn physical_type(kind: ColumnKind, dialect: Dialect) -> &'stati
         (Dialect::Postgres, ColumnKind::Json) => "jsonb",
         (Dialect::Sqlite, ColumnKind::Uuid | ColumnKind::Json) => "text",
     }
+}
+
+/// What follows the type of a column whose text PostgreSQL compares by its bytes.
+pub(super) const BY_BYTES: &str = " COLLATE \"C\"";
+
+/// The database type of a column, with its collation where it has one of its own.
+pub(super) fn column_type(column: &Column, dialect: Dialect) -> String {
+    let collation = if column.by_bytes && dialect == Dialect::Postgres { BY_BYTES } else { "" };
+    format!("{}{collation}", physical_type(column.kind, dialect))
 }
 
 /// The SQL that makes all tables of `schema` in an empty database.
@@ -108,6 +125,7 @@ pub fn script(changes: &[Change], after: &Schema, dialect: Dialect) -> String {
             Change::RenameColumn { table, .. }
             | Change::AddColumn { table, .. }
             | Change::AllowNull { table, .. }
+            | Change::Collate { table, .. }
             | Change::CreateIndex { table, .. } => match after.tables.get(table) {
                 Some(definition) => (table, definition),
                 None => continue,
@@ -141,6 +159,17 @@ pub fn script(changes: &[Change], after: &Schema, dialect: Dialect) -> String {
                     "ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL",
                     quoted(name),
                     quoted(column)
+                ));
+            }
+            Change::Collate { column, .. } if dialect == Dialect::Postgres => {
+                let Some(column) = table.column(column) else { continue };
+                // PostgreSQL makes the indexes of the column anew by itself, and leaves the rows as they are.
+                statements.push(format!(
+                    "ALTER TABLE {} ALTER COLUMN {} TYPE {}{}",
+                    quoted(name),
+                    quoted(&column.name),
+                    physical_type(column.kind, dialect),
+                    if column.by_bytes { BY_BYTES } else { " COLLATE \"default\"" }
                 ));
             }
             Change::CreateIndex { index, .. } if !rebuilt.contains(name.as_str()) => {
@@ -267,7 +296,7 @@ fn rebuild(name: &str, table: &Table) -> Vec<String> {
 }
 
 fn column_definition(column: &Column, dialect: Dialect, has_reference: bool) -> ColumnDef {
-    let kind = ColumnType::custom(physical_type(column.kind, dialect));
+    let kind = ColumnType::custom(column_type(column, dialect));
     let mut definition = ColumnDef::new_with_type(Alias::new(&column.name), kind);
     if column.nullable {
         definition.null();

@@ -4,6 +4,7 @@ mod change;
 mod conflict;
 pub(super) mod diff;
 mod dry_run;
+mod lists;
 pub(super) mod references;
 pub(super) mod rows;
 pub(super) mod statements;
@@ -15,16 +16,14 @@ use uuid::Uuid;
 
 pub use self::dry_run::WouldBe;
 pub use self::rows::Locator;
-use self::rows::read_resource;
-use self::statements::{list, slots};
+use self::statements::slots;
 pub use self::write::{Effect, WriteOptions, Written};
 use super::Store;
 use super::error::StoreError;
-use super::statement::Statement;
 use super::value::{Arg, raw_json};
 use super::{codec, resources::statements::TypeStatements};
-use crate::authz::{Allowed, Projects};
-use crate::descriptor::{Action, Spec};
+use crate::authz::Allowed;
+use crate::descriptor::Spec;
 use crate::error::Error;
 use crate::registry::RegisteredType;
 use crate::resource::Resource;
@@ -61,65 +60,6 @@ impl Store {
         let found = self.locate(allowed, registered, locator).await?;
         allowed.on_row(found.meta.project_id, &locator.last())?;
         Ok(found)
-    }
-
-    /// Reads a page of the rows that the caller may see, oldest first; `parent` is the row above for children.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn list(
-        &self,
-        allowed: &Allowed,
-        registered: &RegisteredType,
-        parent: Option<&Resource>,
-        project: Option<Uuid>,
-        after: Option<Uuid>,
-        limit: u16,
-    ) -> Result<Page, Error> {
-        if let Some(parent) = parent {
-            let above = allowed.for_type(parent.ty).also(Action::Read);
-            above.on_row(parent.meta.project_id, &parent.key())?;
-            allowed.in_project(parent.meta.project_id)?;
-        }
-        let statements = self.statements(registered);
-        let later = usize::from(after.is_some());
-        let mut args = vec![
-            Arg::Uuid(parent.map(|parent| parent.meta.id)),
-            Arg::Uuid(after),
-            // One more than asked for tells whether there is a next page.
-            Arg::from(i64::from(limit) + 1),
-        ];
-        let dynamic: Statement;
-        let narrowed = match (project, allowed.sees()) {
-            // Children belong to their parent's project, which was looked at.
-            _ if parent.is_some() => Projects::All,
-            (Some(project), sees) if sees.contains(project) => Projects::Some([project].into()),
-            (Some(_), _) => Projects::Some([].into()),
-            (None, sees) => sees.clone(),
-        };
-        let statement = match &narrowed {
-            Projects::All => &statements.list_all[later],
-            Projects::Some(projects) => {
-                args.extend(projects.iter().map(|project| Arg::from(*project)));
-                match projects.len() {
-                    0 => return Ok(Page { items: Vec::new(), has_more: false }),
-                    1 => &statements.list_one[later],
-                    _ => {
-                        let select = list(registered.ty, &narrowed, after.is_some(), false);
-                        dynamic = Statement::new(self.database.dialect(), &select);
-                        &dynamic
-                    }
-                }
-            }
-        };
-        let rows = self.database.fetch("list", statement, &args).await?;
-        let has_more = rows.len() > usize::from(limit);
-        let items = rows
-            .iter()
-            .take(limit.into())
-            .map(|row| read_resource(registered.ty, row))
-            .collect::<Result<_, StoreError>>()?;
-        Ok(Page { items, has_more })
     }
 
     /// The row as its last update by this process left it, where the path names it by id. It may be out of date: it

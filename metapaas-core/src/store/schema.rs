@@ -45,6 +45,10 @@ pub struct Column {
     /// The table whose `id` it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub references: Option<Reference>,
+    /// Whether its text is compared by its bytes, as SQLite does it anyway: all text in an index is, so that lists
+    /// have the same order on both databases.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_bytes: bool,
     /// What the type allows in it, where that is less than the kind. The database does not check it; taking a value
     /// away is still a narrowing, since rows may hold it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,7 +217,26 @@ impl Table {
                 table = table.index(&name, &[field.name]);
             }
         }
-        table
+        table.for_lists(&name, ty)
+    }
+
+    /// What lists by name and by status need, in one project and in all, or below one row. Lists by time need nothing:
+    /// it is in the id. Status is the only column here that changes by itself, and it changes a few times in a row's
+    /// life; `updated_at` or `revision` in an index would make every write dearer.
+    fn for_lists(mut self, name: &str, ty: &'static TypeDescriptor) -> Self {
+        if ty.is_instance() {
+            if let Some(key) = ty.key_name() {
+                self = self.index(name, &["project_id", key]);
+            }
+            self = self.index(name, &["status", "id"]).index(name, &["project_id", "status", "id"]);
+        } else {
+            self = self.index(name, &["parent_id", "status", "id"]);
+        }
+        let indexed: Vec<String> = self.indexes.iter().flat_map(|index| index.columns.clone()).collect();
+        for column in &mut self.columns {
+            column.by_bytes = column.kind == ColumnKind::Text && indexed.contains(&column.name);
+        }
+        self
     }
 
     /// A table whose primary key is its first column.
@@ -236,7 +259,8 @@ impl Table {
 
     fn with_index(mut self, table: &str, columns: &[&str], unique: bool) -> Self {
         let name = index_name(table, columns, unique);
-        if !self.indexes.iter().any(|index| index.name == name) {
+        // A unique index of the same columns does what another would.
+        if !self.indexes.iter().any(|index| index.name == name || (!unique && index.columns == *columns)) {
             let columns = columns.iter().map(|column| (*column).to_owned()).collect();
             self.indexes.push(Index { name, columns, unique });
         }
@@ -252,7 +276,7 @@ impl Table {
 impl Column {
     /// A column that is NOT NULL.
     pub(super) fn new(name: &str, kind: ColumnKind) -> Self {
-        Self { name: name.into(), kind, nullable: false, references: None, values: None }
+        Self { name: name.into(), kind, nullable: false, references: None, by_bytes: false, values: None }
     }
 
     /// The column of a field.

@@ -23,6 +23,19 @@ pub(super) struct Query {
 impl Query {
     /// Reads the part of the URL after `?`; any name not in `known` is a problem.
     pub(super) fn parse(query: Option<&str>, known: &[&str]) -> Self {
+        Self::parse_with(query, known, |name, _| {
+            let list = if known.is_empty() { "none".into() } else { known.join(", ") };
+            let detail = format!("unknown parameter; this path takes {list}");
+            Some(Problem::new(format!("?{name}"), "UNKNOWN_PARAMETER", detail))
+        })
+    }
+
+    /// The same, where `other` takes what is not in `known` or says what is wrong with it.
+    pub(super) fn parse_with(
+        query: Option<&str>,
+        known: &[&str],
+        mut other: impl FnMut(&str, String) -> Option<Problem>,
+    ) -> Self {
         let mut problems = Vec::new();
         let mut given = BTreeMap::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -35,14 +48,25 @@ impl Query {
                 continue;
             };
             if !known.contains(&name.as_str()) {
-                let list = if known.is_empty() { "none".into() } else { known.join(", ") };
-                let detail = format!("unknown parameter; this path takes {list}");
-                problems.push(Problem::new(format!("?{name}"), "UNKNOWN_PARAMETER", detail));
+                problems.extend(other(&name, value));
             } else if given.insert(name.clone(), value).is_some() {
                 problems.push(Problem::new(format!("?{name}"), "REPEATED_PARAMETER", "give it once"));
             }
         }
         Self { given, problems }
+    }
+
+    /// Adds a problem.
+    pub(super) fn problem(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// What was read, or what stands for it when there are problems.
+    pub(super) fn keep<T: Default>(&mut self, read: Result<T, Vec<Problem>>) -> T {
+        read.unwrap_or_else(|problems| {
+            self.problems.extend(problems);
+            T::default()
+        })
     }
 
     /// The text of a parameter.

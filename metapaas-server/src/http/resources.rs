@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use metapaas_core::authz::{Allowed, authorize};
 use metapaas_core::descriptor::Action;
 use metapaas_core::error::{Error, ErrorCode};
+use metapaas_core::query::{Selected, Selection};
 use metapaas_core::registry::RegisteredType;
 use metapaas_core::request::RequestContext;
 use metapaas_core::resource::Resource;
@@ -22,7 +23,8 @@ use super::body::{parse, read_bytes};
 use super::change::{Begun, Wishes, changed, created, replay, respond, shown};
 use super::headers::{Preconditions, RequestId, Tags, bearer, etag};
 use super::path::{Target, resolve};
-use super::query::{Query, write_token};
+use super::lists::ListRequest;
+use super::query::Query;
 use super::state::App;
 use super::{error::wrong_method, types};
 
@@ -99,7 +101,7 @@ pub(super) struct Call<'a> {
 
 #[derive(Serialize)]
 struct ListAnswer<'a> {
-    items: &'a [Resource],
+    items: Vec<Selected<'a>>,
     next_page_token: Option<String>,
 }
 
@@ -121,20 +123,19 @@ impl Call<'_> {
     }
 
     async fn list(&self, registered: &RegisteredType, mut locator: Locator) -> Answer {
-        let mut query = Query::parse(self.query, &["limit", "page_token", "project_id"]);
-        let (limit, after, project) = (query.limit(), query.page_token(), query.id("project_id"));
-        query.finish()?;
-        locator.project = project;
+        let request = ListRequest::read(self.query, registered, &locator)?;
+        locator.project = request.project;
         let allowed = self.allowed(registered, Action::List);
         let parent = self.parent(registered, &locator).await?;
         if let Some(parent) = &parent {
             allowed.on_row(parent.meta.project_id, &parent.key())?;
         }
         let store = &self.app.store;
-        let page = store.list(&allowed, registered, parent.as_ref(), project, after, limit).await?;
-        let last = page.items.last().filter(|_| page.has_more);
-        let next_page_token = last.map(|last| write_token(last.meta.id));
-        Ok(json(StatusCode::OK, &ListAnswer { items: &page.items, next_page_token }))
+        let (listing, project) = (&request.listing, request.project);
+        let page = store.find(&allowed, registered, parent.as_ref(), project, listing, request.limit).await?;
+        let selection = request.selection.as_ref();
+        let items = page.items.iter().map(|row| Selected { row, selection }).collect();
+        Ok(json(StatusCode::OK, &ListAnswer { items, next_page_token: request.next_page_token(&page) }))
     }
 
     async fn create(&self, registered: &RegisteredType, mut locator: Locator, body: Body) -> Answer {
@@ -160,7 +161,11 @@ impl Call<'_> {
     }
 
     async fn read(&self, registered: &RegisteredType, mut locator: Locator) -> Answer {
-        locator.project = self.project_parameter()?;
+        let mut query = Query::parse(self.query, &["project_id", "fields"]);
+        locator.project = query.id("project_id");
+        let fields = query.text("fields").map(|text| Selection::parse(registered.ty, &text).map(Some));
+        let selection = query.keep(fields.unwrap_or(Ok(None)));
+        query.finish()?;
         let allowed = self.allowed(registered, Action::Read);
         let found = self.app.store.get(&allowed, registered, &locator).await?;
         let tag = etag(found.meta.revision);
@@ -169,7 +174,10 @@ impl Call<'_> {
             insert_etag(&mut response, &tag);
             return Ok(response);
         }
-        Ok(respond(shown(StatusCode::OK, &found)))
+        let selected = Selected { row: &found, selection: selection.as_ref() };
+        let mut response = json(StatusCode::OK, &selected);
+        insert_etag(&mut response, &tag);
+        Ok(response)
     }
 
     async fn update(

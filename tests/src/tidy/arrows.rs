@@ -19,6 +19,7 @@ const DATA: &[&str] = &[
     "paas_type",
     "plan",
     "plugin",
+    "query",
     "registry",
     "request",
     "resource",

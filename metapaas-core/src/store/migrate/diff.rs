@@ -194,6 +194,9 @@ impl Differences<'_> {
         } else if old.values != new.values {
             self.changes.push(Change::AllowValues { table: table.into(), column: new.name.clone() });
         }
+        if old.by_bytes != new.by_bytes {
+            self.changes.push(Change::Collate { table: table.into(), column: new.name.clone() });
+        }
         if old.nullable && !new.nullable {
             let remedy = format!("keep the `Option`, or, {BY_HAND}");
             self.refuse(table, place, "it would have to have a value, and rows may have none", &remedy);
@@ -244,6 +247,9 @@ impl fmt::Display for Change {
             Self::RenameColumn { table, from, to } => write!(f, "`{table}.{from}`: its name is now `{to}`"),
             Self::AddColumn { table, column, .. } => write!(f, "`{table}.{column}`: the column is new"),
             Self::AllowNull { table, column } => write!(f, "`{table}.{column}`: it may be null now"),
+            Self::Collate { table, column } => {
+                write!(f, "`{table}.{column}`: the order of its text is the same on both databases now")
+            }
             Self::AllowValues { table, column } => {
                 write!(f, "`{table}.{column}`: more values are allowed now")
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::history;
 use crate::store::database::Database;
-use crate::store::ddl::physical_type;
+use crate::store::ddl::column_type;
 use crate::store::error::StoreError;
 use crate::store::schema::{OnDelete, Schema, Table};
 use crate::store::statement::{Dialect, Statement};
@@ -24,7 +24,7 @@ pub(crate) fn expected(schemas: &[&Schema], dialect: Dialect) -> BTreeSet<String
 fn lines(name: &str, table: &Table, dialect: Dialect) -> Vec<String> {
     let mut lines = Vec::new();
     for column in &table.columns {
-        lines.push(column_line(name, &column.name, physical_type(column.kind, dialect), column.nullable));
+        lines.push(column_line(name, &column.name, &column_type(column, dialect), column.nullable));
         if let Some(reference) = &column.references {
             let on_delete = match reference.on_delete {
                 OnDelete::Restrict => "RESTRICT",
@@ -82,7 +82,8 @@ SELECT tbl, idx, group_concat(part, ', '), uniq <> 0 FROM (
 
 const POSTGRES_COLUMNS: &str = "
 SELECT table_name::text, column_name::text,
-    data_type::text || coalesce(' DEFAULT ' || column_default::text, ''), is_nullable::text = 'YES'
+    data_type::text || coalesce(' COLLATE \"' || collation_name::text || '\"', '')
+        || coalesce(' DEFAULT ' || column_default::text, ''), is_nullable::text = 'YES'
 FROM information_schema.columns WHERE table_schema = current_schema()";
 
 const POSTGRES_REFERENCES: &str = "

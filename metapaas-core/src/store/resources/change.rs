@@ -16,6 +16,7 @@ use crate::authz::Allowed;
 use crate::descriptor::FieldDescriptor;
 use crate::error::{Error, ErrorCode};
 use crate::registry::RegisteredType;
+use crate::resource::ids::new_id;
 use crate::resource::{Change, Datum, Meta, NewResource, Resource};
 use crate::status::{Condition, Ready};
 use crate::store::value::{Arg, raw_json};
@@ -41,8 +42,8 @@ impl Store {
         if let Some(parent) = parent.filter(|parent| parent.is_deleting()) {
             return Err(deleting(parent));
         }
-        let id = Uuid::now_v7();
         let now = now();
+        let id = new_id(now);
         let meta = Meta {
             id,
             project_id,

@@ -48,7 +48,7 @@ pub(in crate::store) mod list_slots {
     pub(crate) const PARENT: usize = 0;
     pub(crate) const AFTER: usize = 1;
     pub(crate) const LIMIT: usize = 2;
-    /// The first project; the others follow.
+    /// The first project; the others follow, then the values of filter and order.
     pub(crate) const PROJECTS: usize = 3;
 }
 
@@ -90,7 +90,6 @@ impl TypeStatements {
         let by_key_in_project = by_key.clone().filter(|_| ty.is_instance()).map(|mut select| {
             one(select.and_where(Expr::col(Alias::new("project_id")).eq(slot(slots::PROJECT))))
         });
-        let project = |later: bool| Statement::new(dialect, &list(ty, &Projects::All, later, true));
         Self {
             by_id: one(select(ty).and_where(Expr::col(Alias::new("id")).eq(slot(slots::ID)))),
             by_key: by_key.map(|select| one(&select)),
@@ -99,7 +98,7 @@ impl TypeStatements {
                 .and_where(Expr::col(Alias::new(instance_column(ty))).eq(slot(slots::INSTANCE)))
                 .order_by(Alias::new("id"), Order::Asc)),
             list_all: [false, true].map(|later| one(&list(ty, &Projects::All, later, false))),
-            list_one: [false, true].map(project),
+            list_one: [false, true].map(|later| one(&list(ty, &Projects::All, later, true))),
             create: create(dialect, ty),
             update: update(dialect, ty),
             mark_deleting: mark_deleting(dialect, ty),
@@ -114,7 +113,7 @@ fn instance_column(ty: &TypeDescriptor) -> &'static str {
 }
 
 /// Columns in the order that the reader of rows knows.
-fn select(ty: &TypeDescriptor) -> SelectStatement {
+pub(super) fn columns(ty: &TypeDescriptor) -> Vec<&'static str> {
     let mut columns = vec!["id", "project_id"];
     if ty.is_instance() {
         columns.extend(["id", "id", "generation", "version", "nodes", "deletion_protection"]);
@@ -137,7 +136,11 @@ fn select(ty: &TypeDescriptor) -> SelectStatement {
         columns.push("name");
     }
     columns.extend(ty.fields.iter().map(|field| field.name));
-    Query::select().columns(columns.into_iter().map(Alias::new)).from(Alias::new(ty.table())).to_owned()
+    columns
+}
+
+pub(super) fn select(ty: &TypeDescriptor) -> SelectStatement {
+    Query::select().columns(columns(ty).into_iter().map(Alias::new)).from(Alias::new(ty.table())).to_owned()
 }
 
 /// Columns whose values are unique, each with the columns of its index.
