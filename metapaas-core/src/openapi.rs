@@ -6,6 +6,7 @@ mod body;
 mod build;
 mod field;
 mod iam;
+mod lists;
 mod shared;
 mod system;
 mod types;

@@ -22,12 +22,13 @@ const LABEL_VALUE_PATTERN: &str = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9]
 const LABELS_MAX: usize = 64;
 
 /// Statuses of errors, with their component and what they mean.
-const ERRORS: [(u16, &str, &str); 14] = [
+const ERRORS: [(u16, &str, &str); 15] = [
     (400, "InvalidRequest", "Body, parameter or filter is wrong; `errors` lists every problem."),
     (401, "Unauthenticated", "No or bad credentials."),
     (403, "Forbidden", "Visible, but the caller lacks the permission."),
     (404, "NotFound", "Not there, or not for the caller to see."),
     (409, "Conflict", "The name is taken or ambiguous, the state does not allow it, or it is still in use."),
+    (410, "Expired", "The page token is too old; begin the list anew."),
     (412, "PreconditionFailed", "`If-Match` does not hold."),
     (408, "RequestTimeout", "The request did not arrive in time."),
     (413, "BodyTooLarge", "The body is over the limit."),
@@ -54,7 +55,7 @@ pub(super) fn add(components: &mut Components) {
         let content = Some(("application/problem+json", RefOr::Ref(schema("Problem"))));
         components.responses.insert(name.into(), answer_of(description, content, headers).into());
     }
-    for (name, parameter) in parameters() {
+    for (name, parameter) in parameters().into_iter().chain(super::lists::shared()) {
         components.parameters.insert(name.into(), RefOr::T(parameter));
     }
     for (name, header) in headers() {

@@ -90,10 +90,9 @@ impl Operations<'_> {
             .begin("list", Action::List, &format!("List {}", words(ty.plural)))
             .parameter_ref(shared_parameter("Limit"))
             .parameter_ref(shared_parameter("PageToken"));
-        let list = self
-            .in_project(list)
+        let list = super::lists::add(self.in_project(list), ty)
             .response("200", answer("A page.", Some(&self.names.list), &[]))
-            .errors(&[400]);
+            .errors(&[400, 410]);
         let list = if ty.is_instance() { list } else { list.errors(&[403, 404, 409]) };
         let create = self.begin("create", Action::Create, &format!("Create {}", with_article(ty)));
         // An instance goes to the project that its body names.

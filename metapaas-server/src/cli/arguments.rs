@@ -36,12 +36,18 @@ pub struct List {
     /// Show all
     #[arg(long)]
     pub(super) all: bool,
-    /// Only those with that value; the same field again means or, another field means and
-    #[arg(long, value_name = "FIELD=VALUE")]
+    /// Only those that fit, e.g. "status != ACTIVE AND name:web"; given again, both have to hold
+    #[arg(long, value_name = "FILTER")]
     pub(super) filter: Vec<String>,
-    /// Only those with these labels, e.g. tier=web
-    #[arg(short = 'l', long, value_name = "LABELS")]
-    pub(super) selector: Option<String>,
+    /// Only those with these labels, e.g. tier=web or "tier in (web,api),!old"
+    #[arg(short = 'l', long, value_name = "LABELS", visible_alias = "selector")]
+    pub(super) label: Option<String>,
+    /// Only those with this status, or one of these
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    pub(super) status: Vec<String>,
+    /// Show these fields alone, e.g. id,name
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub(super) fields: Vec<String>,
     /// Order, e.g. "created_at desc,name"
     #[arg(long, value_name = "FIELDS")]
     pub(super) order_by: Option<String>,

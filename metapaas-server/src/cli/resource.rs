@@ -89,13 +89,18 @@ pub(super) async fn get(client: &mut Client<'_>, path: &str) -> Result<(), CliEr
 pub(super) async fn list(client: &mut Client<'_>, arguments: &List) -> Result<(), CliError> {
     let types = client.types().await?;
     let mut query = client.project_query().await?;
-    for filter in &arguments.filter {
-        match filter.split_once('=') {
-            Some((field, value)) if !field.is_empty() => query.push((field, value.to_owned())),
-            _ => return Err(CliError::Usage(format!("`{filter}` is no filter; write field=value"))),
-        }
+    query.extend(arguments.status.iter().map(|status| ("status", status.trim().to_uppercase())));
+    match arguments.filter.as_slice() {
+        [] => {}
+        [only] => query.push(("filter", only.clone())),
+        several => query.push(("filter", format!("({})", several.join(") AND (")))),
     }
-    query.extend(arguments.selector.iter().map(|selector| ("label_selector", selector.clone())));
+    query.extend(arguments.label.iter().map(|selector| ("label_selector", selector.clone())));
+    let fields: Vec<&str> =
+        arguments.fields.iter().map(|field| field.trim()).filter(|field| !field.is_empty()).collect();
+    if !fields.is_empty() {
+        query.push(("fields", fields.join(",")));
+    }
     query.extend(arguments.order_by.iter().map(|order| ("order_by", order.clone())));
     let most = if arguments.all { usize::MAX } else { arguments.limit.unwrap_or(LIST_DEFAULT) };
 
@@ -130,6 +135,9 @@ pub(super) async fn list(client: &mut Client<'_>, arguments: &List) -> Result<()
     let answer = json!({"items": listed.items, "next_page_token": token});
     client.output.show(&answer, || {
         let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
+        if !fields.is_empty() {
+            return view::chosen(items, &fields);
+        }
         ty.map_or_else(|| view::list_of_all(items), |ty| view::list(items, ty))
     })
 }

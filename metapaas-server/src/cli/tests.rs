@@ -94,7 +94,6 @@ async fn wrong_fields_are_told_before_anything_is_sent() {
         (vec!["create", "dmo", "x"], 3, "did you mean `demo`?"),
         (vec!["set", "demo/web", "replicas"], 2, "write field=value"),
         (vec!["get", "demo"], 2, "names a collection"),
-        (vec!["list", "demo", "--filter", "x"], 2, "no filter"),
     ] {
         let ended = stub.run(&arguments).await;
         assert_eq!(ended.code, code, "{arguments:?}: {}", ended.err);
@@ -223,13 +222,22 @@ async fn lists_follow_pages_up_to_the_limit() {
     })
     .await;
     let ended = stub
-        .run(&["list", "demo", "--all", "--filter", "status=ACTIVE", "-l", "tier=web", "-o", "json"])
+        .run(&["list", "demo", "--all", "--status", "active,error", "-l", "tier=web", "-o", "json"])
         .await;
     assert_eq!(ended.code, 0, "{}", ended.err);
     assert_eq!(serde_json::from_str::<Value>(&ended.out).unwrap()["items"].as_array().unwrap().len(), 4);
     let lines = stub.lines();
-    assert!(lines[0].ends_with("?status=ACTIVE&label_selector=tier%3Dweb&limit=1000"), "{lines:?}");
+    let query = "?status=ACTIVE&status=ERROR&label_selector=tier%3Dweb&limit=1000";
+    assert!(lines[0].ends_with(query), "{lines:?}");
     assert!(lines[1].ends_with("limit=1000&page_token=t+1"), "{lines:?}");
+
+    let chosen = ["list", "demo", "--limit", "2", "--fields", "name, status", "--order-by", "name desc"];
+    let filters = ["--filter", "name:a OR name:b", "--filter", "status != ERROR"];
+    let ended = stub.run(&[&chosen[..], &filters].concat()).await;
+    assert!(ended.out.starts_with("NAME  STATUS\nweb   ACTIVE\n"), "{}", ended.out);
+    let query = "?filter=%28name%3Aa+OR+name%3Ab%29+AND+%28status+%21%3D+ERROR%29&fields=name%2Cstatus\
+                 &order_by=name+desc&limit=2";
+    assert!(stub.lines()[2].ends_with(query), "{:?}", stub.lines());
 
     let ended = stub.run(&["list", "--limit", "2"]).await;
     assert!(

@@ -120,6 +120,13 @@ pub(crate) fn list_of_all(resources: &[Value]) -> String {
     table(&["NAME", "STATUS", "NODES", "VERSION", "AGE"], rows.collect())
 }
 
+/// Resources of any type with the fields that were asked for, a column each.
+pub(crate) fn chosen(resources: &[Value], fields: &[&str]) -> String {
+    let headings: Vec<String> = fields.iter().map(|field| clean(field).to_uppercase()).collect();
+    let rows = resources.iter().map(|resource| fields.iter().map(|field| cell(&resource[*field])).collect());
+    table(&headings.iter().map(String::as_str).collect::<Vec<_>>(), rows.collect())
+}
+
 /// Any other objects: the columns that at least one of them has.
 pub(crate) fn columns(items: &[Value], columns: &[(&str, &str)]) -> String {
     let present: Vec<&(&str, &str)> = columns

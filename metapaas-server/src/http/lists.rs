@@ -67,7 +67,7 @@ impl ListRequest {
                 wanted = wanted.and(query.keep(fields.equals(field, &values).map_err(|problem| vec![problem])));
             }
         }
-        let mut part = |query: &mut Query, name: &str, parse: &dyn Fn(&str) -> Result<Filter, Mistake>| {
+        let part = |query: &mut Query, name: &str, parse: &dyn Fn(&str) -> Result<Filter, Mistake>| {
             let text = query.text(name).unwrap_or_default();
             query.keep(parse(&text).map_err(|mistake| vec![mistake.problem(name)]))
         };
