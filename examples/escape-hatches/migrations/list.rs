@@ -13,6 +13,12 @@
             postgres: include_str!("0002_deletion_protection.postgres.sql"),
             sqlite: include_str!("0002_deletion_protection.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "c13a970c-cea4-4473-9719-b4e3acc66f16",
+            name: "0003_indexes",
+            postgres: include_str!("0003_indexes.postgres.sql"),
+            sqlite: include_str!("0003_indexes.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

@@ -13,6 +13,12 @@
             postgres: include_str!("0002_deletion_protection.postgres.sql"),
             sqlite: include_str!("0002_deletion_protection.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "f8cbf90b-a97c-402e-886c-e9816e543575",
+            name: "0003_indexes",
+            postgres: include_str!("0003_indexes.postgres.sql"),
+            sqlite: include_str!("0003_indexes.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

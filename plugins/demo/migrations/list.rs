@@ -13,6 +13,12 @@
             postgres: include_str!("0002_deletion_protection.postgres.sql"),
             sqlite: include_str!("0002_deletion_protection.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "0dcd6e0b-c5ec-49a4-b191-fcfaf6855d93",
+            name: "0003_indexes",
+            postgres: include_str!("0003_indexes.postgres.sql"),
+            sqlite: include_str!("0003_indexes.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::references::References;
 use super::statements::{is_dropped_reference, slots};
