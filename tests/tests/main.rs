@@ -16,6 +16,7 @@ mod iam;
 mod idempotency;
 mod lifecycle;
 mod limits;
+mod lists;
 mod readme;
 mod replicas;
 mod resync;

@@ -19,8 +19,10 @@ pub(super) fn add(operation: OperationBuilder, ty: &'static TypeDescriptor) -> O
         .parameter_ref(shared_parameter("Filter"))
         .parameter_ref(shared_parameter("LabelSelector"))
         .parameter(order_by(&fields));
-    // The project has a parameter of its own, which takes one.
-    for field in fields.iter().filter(|field| !matches!(field.name, "labels" | "project_id")) {
+    // These have, or are, parameters of their own; `filter` takes fields of any name.
+    let reserved =
+        ["labels", "project_id", "limit", "page_token", "filter", "label_selector", "order_by", "fields"];
+    for field in fields.iter().filter(|field| !reserved.contains(&field.name)) {
         let doc = format!("Only rows whose `{}` is one of these.", field.name);
         operation = operation.parameter(several(field.name, array(value(field.kind), ""), &doc, true));
     }

@@ -54,7 +54,7 @@ impl Statement {
     }
 
     /// A text without values, for what sea-query cannot say.
-    pub(crate) fn raw(sql: &str) -> Self {
+    pub fn raw(sql: &str) -> Self {
         Self { sql: sql.into(), slots: [].into() }
     }
 

@@ -53,7 +53,10 @@ fn adding_is_proposed() {
     check(
         vec![text("a").unique(Unique::Siblings)],
         vec![text("a")],
-        &["the index `site_instances_project_id_a_key` is gone"],
+        &[
+            "the index `site_instances_project_id_a_key` is gone",
+            "`site_instances.a`: its text has another order now",
+        ],
     );
     check(
         vec![text("a").unique(Unique::Everywhere)],
@@ -275,7 +278,20 @@ fn tables_have_the_frameworks_columns() {
         };
         schema.tables[table].indexes.iter().map(index).collect()
     };
-    assert_eq!(indexes("site_instances"), ["unique name,project_id", "project_id,id"]);
-    assert_eq!(indexes("site_pages"), ["unique parent_id,path", "instance_id,id", "parent_id,id"]);
-    assert_eq!(indexes("site_page_parts"), ["unique parent_id,name", "instance_id,id", "parent_id,id"]);
+    assert_eq!(
+        indexes("site_instances"),
+        ["unique name,project_id", "project_id,id", "project_id,name", "status,id", "project_id,status,id"]
+    );
+    let below = |key: &str| {
+        [&format!("unique parent_id,{key}"), "instance_id,id", "parent_id,id", "parent_id,status,id"]
+            .map(ToOwned::to_owned)
+    };
+    assert_eq!(indexes("site_pages"), below("path"));
+    assert_eq!(indexes("site_page_parts"), below("name"));
+    let by_bytes = |table: &str| -> Vec<String> {
+        let columns = schema.tables[table].columns.iter().filter(|column| column.by_bytes);
+        columns.map(|column| column.name.clone()).collect()
+    };
+    assert_eq!(by_bytes("site_instances"), ["name", "status"]);
+    assert_eq!(by_bytes("site_pages"), ["status", "path"]);
 }

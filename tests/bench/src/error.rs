@@ -29,6 +29,8 @@ pub(crate) enum BenchError {
     Sign(#[source] jsonwebtoken::errors::Error),
     #[error("a connection's task ended early")]
     Task(#[source] tokio::task::JoinError),
+    #[error("prepare a database")]
+    Fill(#[source] metapaas_core::store::StoreError),
     #[error("listen for signals")]
     Signals(#[source] std::io::Error),
     #[error("interrupted")]

@@ -4,6 +4,7 @@
 mod client;
 mod error;
 mod load;
+mod pages;
 mod pgbench;
 mod process;
 mod reconcile;
@@ -95,6 +96,8 @@ enum Scenario {
     Convergence,
     /// A look at instances that are as they should be, on nodes in memory.
     Resync,
+    /// Pages of a list of 1,000,000 rows beside those of one of 1,000; with `--full`, or when it is asked for.
+    Pages,
 }
 
 /// Which database.
@@ -152,6 +155,15 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
                 for &store in Store::value_variants() {
                     if arguments.database.is_none_or(|only| only == store) {
                         measure_store(arguments, store, &mut report).await?;
+                    }
+                }
+            }
+            Scenario::Pages => {
+                for &store in Store::value_variants() {
+                    let is_wanted = arguments.full || !arguments.only.is_empty();
+                    if is_wanted && arguments.database.is_none_or(|only| only == store) {
+                        let server = (store == Store::Postgres).then_some(&*arguments.metapaas_postgres);
+                        pages::run(&arguments.metapaas, server).await?;
                     }
                 }
             }

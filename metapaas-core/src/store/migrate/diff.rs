@@ -248,7 +248,7 @@ impl fmt::Display for Change {
             Self::AddColumn { table, column, .. } => write!(f, "`{table}.{column}`: the column is new"),
             Self::AllowNull { table, column } => write!(f, "`{table}.{column}`: it may be null now"),
             Self::Collate { table, column } => {
-                write!(f, "`{table}.{column}`: the order of its text is the same on both databases now")
+                write!(f, "`{table}.{column}`: its text has another order now")
             }
             Self::AllowValues { table, column } => {
                 write!(f, "`{table}.{column}`: more values are allowed now")
