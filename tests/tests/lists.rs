@@ -76,7 +76,6 @@ impl Shop {
         names(&self.installation.get(&format!("{DEMO}?{query}")).await.expect(200).body)
     }
 
-    #[track_caller]
     async fn check(&self, query: &str, expected: &[&str]) {
         assert_eq!(self.names(query).await, expected, "{query}");
     }
