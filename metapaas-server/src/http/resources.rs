@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::Answer;
 use super::body::{parse, read_bytes};
-use super::change::{Begun, Wishes, changed, created, replay, respond, shown};
+use super::change::{Begun, Wishes, changed, created, replay};
 use super::headers::{Preconditions, RequestId, Tags, bearer, etag};
 use super::path::{Target, resolve};
 use super::lists::ListRequest;
@@ -278,13 +278,6 @@ impl Call<'_> {
                 other => return other,
             }
         }
-    }
-
-    fn project_parameter(&self) -> Result<Option<uuid::Uuid>, Error> {
-        let mut query = Query::parse(self.query, &["project_id"]);
-        let project = query.id("project_id");
-        query.finish()?;
-        Ok(project)
     }
 }
 
