@@ -330,7 +330,8 @@ async fn requests_by_one_principal_are_limited(on: On) {
 }
 
 async fn a_node_is_not_limited_as_a_principal(on: On) {
-    let settings = [("METAPAAS_RATE_LIMIT", "5"), ("METAPAAS_RATE_BURST", "100")];
+    let settings =
+        [("METAPAAS_RATE_LIMIT", "5"), ("METAPAAS_RATE_BURST", "100"), ("METAPAAS_REQUEST_TIMEOUT", "1")];
     let installation = Installation::start_with(PROGRAM, on, &settings).await;
     let project = installation.default_project().await;
     let body = json!({ "name": "my-demo", "project_id": project, "greeting": "hi" });
@@ -346,6 +347,12 @@ async fn a_node_is_not_limited_as_a_principal(on: On) {
         let path = "/v1/agents/document?wait=0";
         let _ = installation.call_as(token.trim(), Method::GET, path, Value::Null).await.expect(200);
     }
+    // A wait that is asked for is not held to the time for requests.
+    installation.active(&format!("{DEMO}/my-demo")).await;
+    let document = std::fs::read_to_string(directory.join("document.json")).unwrap();
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let path = format!("/v1/agents/document?wait=3&after={}", document["digest"].as_str().unwrap());
+    let _ = installation.call_as(token.trim(), Method::GET, &path, Value::Null).await.expect(304);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

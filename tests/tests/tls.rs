@@ -5,10 +5,11 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metapaas_tests::harness::{Installation, On, eventually};
+use metapaas_tests::harness::{Installation, On, PATIENCE, eventually};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
@@ -157,6 +158,26 @@ async fn nodes_work_over_tls_and_a_new_certificate_breaks_no_connection() {
     })
     .await;
     assert_eq!(shown(&installation, &authority).await, second);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_get_on_with_tls_is_cut_off() {
+    let authority = Authority::new();
+    let (mut installation, _) = start(&authority).await;
+    assert!(installation.stop());
+    installation.set("METAPAAS_HEADER_TIMEOUT", "1");
+    installation.up().await;
+    let address = installation.url.strip_prefix("https://").unwrap();
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        slow.push(TcpStream::connect(address).await.unwrap());
+    }
+    let _ = installation.get("/v1/types").await.expect(200);
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok() && rest.is_empty());
+    }
 }
 
 #[test]

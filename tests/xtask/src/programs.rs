@@ -30,6 +30,7 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "python3", package: "python3" },
     Program { name: "node", package: "nodejs" },
     Program { name: "npm", package: "npm" },
+    Program { name: "pg_dump", package: "postgresql-client" },
     Program { name: "setpriv", package: "util-linux" },
     Program { name: "chromium", package: "chromium" },
 ];
