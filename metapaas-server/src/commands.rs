@@ -220,7 +220,7 @@ async fn keys(
     plugins: Vec<Plugin>,
 ) -> Result<(), StartError> {
     let config = settings(client, arguments)?;
-    keys::run(command, &config, registry(plugins)?).await
+    keys::run(command, client.output, &config, registry(plugins)?).await
 }
 
 async fn resync(

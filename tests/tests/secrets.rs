@@ -50,9 +50,13 @@ fn refused(output: &Output, words: &[&str]) {
 
 /// What `keys list` shows: state and number of values by key.
 fn listed(installation: &Installation) -> BTreeMap<String, (String, u64)> {
-    let text = done(&keys(installation, &["list"]));
-    let lines = text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    lines.map(|words| (words[0].to_owned(), (words[1].to_owned(), words[2].parse().unwrap()))).collect()
+    let text = done(&keys(installation, &["list", "--output", "json"]));
+    let items: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    items
+        .iter()
+        .map(|item| (text(&item["id"]), (text(&item["state"]), item["values"].as_u64().unwrap())))
+        .collect()
 }
 
 /// A vault with everything that can be secret in it; answers what its creation answered.
@@ -90,6 +94,8 @@ async fn a_new_key_takes_over_while_everything_runs(on: On) {
     let (old, (state, values)) = before.iter().next().unwrap();
     // Four of the instance, one of the entry, one of the share, a node's document, the signing key.
     assert!(before.len() == 1 && state == "seals" && *values >= 8, "{before:?}");
+    let shown = done(&keys(&installation, &["list"]));
+    assert!(shown.starts_with("KEY") && shown.contains(old.as_str()) && shown.contains("seals"), "{shown}");
     refused(&keys(&installation, &["remove", old]), &["seals"]);
     let rows = [ONE.to_owned(), format!("{ENTRIES}/first"), format!("{ENTRIES}/first/shares/ann")];
     let mut as_they_were = Vec::new();

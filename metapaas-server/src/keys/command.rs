@@ -11,9 +11,11 @@ use metapaas_core::error::chain;
 use metapaas_core::registry::Registry;
 use metapaas_core::secret::KeyRing;
 use metapaas_core::store::{Store, StoreError};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{LOOK, Source, VARIABLE, replace};
+use crate::cli::Format;
 use crate::config::Config;
 use crate::serve::REPLICA_SILENCE;
 use crate::startup::{self, StartError};
@@ -42,6 +44,7 @@ pub(crate) enum KeysCommand {
 /// One line that says what and what to do.
 pub(crate) async fn run(
     command: KeysCommand,
+    format: Format,
     config: &Config,
     registry: Arc<Registry>,
 ) -> Result<(), StartError> {
@@ -58,7 +61,7 @@ pub(crate) async fn run(
     let database = startup::database(config).await?;
     let store = Store::new(database, registry, Arc::new(ring));
     let done = match command {
-        KeysCommand::List => list(&store).await,
+        KeysCommand::List => list(&store, format).await,
         KeysCommand::Reseal => reseal(&store).await,
         KeysCommand::Remove { id } => remove(&store, &source, &text, &id).await,
         KeysCommand::Add | KeysCommand::Generate => Ok(()),
@@ -71,16 +74,27 @@ fn failed(error: StoreError) -> StartError {
     StartError(format!("{}; is this the database of the control plane, and up to date?", chain(&error)))
 }
 
-async fn list(store: &Store) -> Result<(), StartError> {
+async fn list(store: &Store, format: Format) -> Result<(), StartError> {
     let mut counts = store.sealed_counts().await.map_err(failed)?;
-    crate::print(&format!("{:16} {:8} {}", "KEY", "STATE", "VALUES"));
+    let mut lines = Vec::new();
     for (index, id) in store.keys().ids().into_iter().enumerate() {
-        let state = if index == 0 { "seals" } else { "opens" };
-        crate::print(&format!("{id:16} {state:8} {}", counts.remove(&id).unwrap_or_default()));
+        let values = counts.remove(&id).unwrap_or_default();
+        lines.push((id, if index == 0 { "seals" } else { "opens" }, values));
     }
-    for (id, count) in counts {
-        crate::print(&format!("{id:16} {:8} {count}", "missing"));
+    // Values under keys that are not there (any more, or yet) come last.
+    lines.extend(counts.into_iter().map(|(id, values)| (id, "missing", values)));
+    if format == Format::Table {
+        crate::print(&format!("{:16} {:8} {}", "KEY", "STATE", "VALUES"));
+        for (id, state, values) in lines {
+            crate::print(&format!("{id:16} {state:8} {values}"));
+        }
+        return Ok(());
     }
+    let items: Vec<_> = lines
+        .iter()
+        .map(|(id, state, values)| json!({ "id": id, "state": state, "values": values }))
+        .collect();
+    crate::print(&format!("{:#}", json!(items)));
     Ok(())
 }
 
