@@ -98,7 +98,8 @@ impl std::fmt::Display for Source {
 
 /// Takes changed keys from the file, and seals anew what an older key has sealed. Never ends; run it as a task.
 pub(crate) async fn follow(source: Source, store: Arc<Store>) {
-    let mut seen = source.stamp();
+    // The file may have changed since the start read it, so the first look counts as a change.
+    let mut seen = None;
     let mut next = Instant::now();
     loop {
         let stamp = source.stamp();

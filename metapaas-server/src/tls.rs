@@ -55,7 +55,8 @@ impl Certificate {
 
     /// Takes a changed certificate; keeps the one it has when the new one is no good. Never ends; run it as a task.
     pub(crate) async fn follow(self: Arc<Self>) {
-        let mut seen = self.stamp();
+        // The files may have changed since the start read them, so the first look counts as a change.
+        let mut seen = [None, None];
         loop {
             tokio::time::sleep(LOOK).await;
             let stamp = self.stamp();
@@ -65,8 +66,12 @@ impl Certificate {
             seen = stamp;
             match read(&self.certificate, &self.key, &self.provider) {
                 Ok(new) => {
-                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
-                    tracing::info!(file = %self.certificate.display(), "new connections get the new certificate");
+                    let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+                    if current.cert != new.cert {
+                        *current = Arc::new(new);
+                        let file = self.certificate.display();
+                        tracing::info!(%file, "new connections get the new certificate");
+                    }
                 }
                 // The two files cannot change at once: the next look finds the other one changed as well.
                 Err(error) => tracing::warn!(error, "the certificate stays as it is"),

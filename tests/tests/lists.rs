@@ -282,11 +282,20 @@ async fn a_field_that_cannot_be_filtered_or_sorted_gets_400_with_the_list_of_tho
 
 async fn every_problem_of_a_list_is_told_at_once(on: On) {
     let shop = shop(on).await;
-    let query = "limit=0&filter=x&label_selector=%3D&order_by=x&fields=x&project_id=x&page_token=%21&x=1&status=x";
-    let mut pointers: Vec<String> = shop.problems(query).await.into_iter().map(|(pointer, _)| pointer).collect();
+    let query =
+        "limit=0&filter=x&label_selector=%3D&order_by=x&fields=x&project_id=x&page_token=%21&x=1&status=x";
+    let mut pointers: Vec<String> =
+        shop.problems(query).await.into_iter().map(|(pointer, _)| pointer).collect();
     pointers.sort();
     let expected = [
-        "?fields", "?filter", "?label_selector", "?limit", "?order_by", "?page_token", "?project_id", "?status",
+        "?fields",
+        "?filter",
+        "?label_selector",
+        "?limit",
+        "?order_by",
+        "?page_token",
+        "?project_id",
+        "?status",
         "?x",
     ];
     assert_eq!(pointers, expected);
@@ -297,11 +306,13 @@ async fn a_page_token_of_another_list_gets_400_and_an_old_one_410(on: On) {
     let shop = shop(on).await;
     let page = shop.installation.get(&format!("{DEMO}?limit=2&order_by=name")).await.expect(200).body;
     let token = page["next_page_token"].as_str().unwrap().to_owned();
-    shop.check(&format!("order_by=name&page_token={token}"), &["api-1", "db", "web-1", "web-10", "web-2"]).await;
+    shop.check(&format!("order_by=name&page_token={token}"), &["api-1", "db", "web-1", "web-10", "web-2"])
+        .await;
     // The size of the page and its members may change on the way.
     shop.check(&format!("order_by=name&limit=1&fields=name&page_token={token}"), &["api-1"]).await;
     let project = format!("order_by=name&project_id={}", shop.projects[0]);
-    for other in ["", "order_by=name+desc", "order_by=name&name=db", "order_by=name&filter=name:a", &project] {
+    for other in ["", "order_by=name+desc", "order_by=name&name=db", "order_by=name&filter=name:a", &project]
+    {
         let problems = shop.problems(&format!("{other}&page_token={token}")).await;
         assert_eq!(problems[0].0, "?page_token", "{other}");
         assert!(problems[0].1.contains("another path, filter or order"), "{problems:?}");

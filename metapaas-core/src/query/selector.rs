@@ -89,7 +89,8 @@ fn value(scanner: &mut Scanner<'_>) -> Result<String, Mistake> {
     if is_label_value(text) {
         return Ok(text.into());
     }
-    let detail = "expected up to 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit";
+    let detail =
+        "expected up to 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit";
     Err(scanner.coded_at(at, "INVALID_VALUE", detail))
 }
 

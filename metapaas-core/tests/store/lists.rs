@@ -86,8 +86,7 @@ enum Part {
 
 fn part() -> impl Strategy<Value = Part> {
     let names: Vec<&str> = FIELDS.iter().map(|field| field.name).chain(["name", "status"]).collect();
-    let nullable: Vec<&str> =
-        FIELDS.iter().filter(|field| field.nullable).map(|field| field.name).collect();
+    let nullable: Vec<&str> = FIELDS.iter().filter(|field| field.nullable).map(|field| field.name).collect();
     let comparison = || {
         use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
         select(vec![Equal, NotEqual, Less, LessOrEqual, Greater, GreaterOrEqual])
@@ -118,7 +117,8 @@ fn part() -> impl Strategy<Value = Part> {
 fn orders() -> impl Strategy<Value = String> {
     let names: Vec<&str> =
         FIELDS.iter().map(|field| field.name).chain(["name", "status", "id", "created_at"]).collect();
-    let key = (select(names), select(vec!["", " asc", " desc"])).prop_map(|(name, way)| format!("{name}{way}"));
+    let key =
+        (select(names), select(vec!["", " asc", " desc"])).prop_map(|(name, way)| format!("{name}{way}"));
     vec(key, 0..4).prop_map(|keys| keys.join(","))
 }
 
@@ -258,8 +258,7 @@ async fn answers(filled: &Filled, question: &Question) -> (Vec<String>, Vec<Stri
         0 | 1 => true,
         _ => row.meta.project_id == TWO,
     };
-    let mut expected: Vec<&Resource> =
-        rows.iter().filter(sees).filter(|row| filter.accepts(row)).collect();
+    let mut expected: Vec<&Resource> = rows.iter().filter(sees).filter(|row| filter.accepts(row)).collect();
     expected.sort_by(|one, other| order.compare(one, other));
     let expected = expected.into_iter().map(Resource::key).collect();
 

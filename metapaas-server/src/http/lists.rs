@@ -64,7 +64,8 @@ impl ListRequest {
         let mut wanted = Filter::default();
         for (name, values) in equal {
             if let Some(field) = fields.get(name) {
-                wanted = wanted.and(query.keep(fields.equals(field, &values).map_err(|problem| vec![problem])));
+                wanted =
+                    wanted.and(query.keep(fields.equals(field, &values).map_err(|problem| vec![problem])));
             }
         }
         let part = |query: &mut Query, name: &str, parse: &dyn Fn(&str) -> Result<Filter, Mistake>| {
@@ -97,7 +98,9 @@ impl ListRequest {
                 Err(TokenError::OtherList) => {
                     Some("it belongs to a list with another path, filter or order; begin this one anew")
                 }
-                Err(TokenError::Unreadable) => Some("take it unchanged from next_page_token of the page before"),
+                Err(TokenError::Unreadable) => {
+                    Some("take it unchanged from next_page_token of the page before")
+                }
             };
             if let Some(detail) = detail {
                 query.problem(Problem::new("?page_token", "INVALID_VALUE", detail));

@@ -128,8 +128,7 @@ impl Filled {
         let process = Process::start(program, &arguments("up"), &log).await?;
         let token = token(&data.join("admin.json"))?;
         let mut connection = Connection::open(process.address()).await?;
-        let project: Value =
-            connection.json(&get("/v1/iam/projects/default".into(), &token)).await?;
+        let project: Value = connection.json(&get("/v1/iam/projects/default".into(), &token)).await?;
         let project = project["id"].as_str().unwrap_or_default().to_owned();
         process.end().await?;
         let database = match &url {
@@ -139,7 +138,15 @@ impl Filled {
         fill(&database.map_err(BenchError::Fill)?, &project, rows, url.is_some()).await?;
         let process = Process::start(program, &arguments("serve"), &log).await?;
         let connection = Connection::open(process.address()).await?;
-        Ok(Self { process, connection, token, project, rows, database: server.map(|_| name), _directory: directory })
+        Ok(Self {
+            process,
+            connection,
+            token,
+            project,
+            rows,
+            database: server.map(|_| name),
+            _directory: directory,
+        })
     }
 
     /// The path of a page. For one in the middle, pages are followed up to there.
@@ -242,7 +249,9 @@ async fn fill(database: &Database, project: &str, rows: u64, on_postgres: bool) 
         let numbers = if on_postgres {
             format!("numbers AS (SELECT n FROM {series}({from}::bigint, {to}::bigint) n)")
         } else {
-            format!("{series} numbers(n) AS (SELECT {from} UNION ALL SELECT n + 1 FROM numbers WHERE n < {to})")
+            format!(
+                "{series} numbers(n) AS (SELECT {from} UNION ALL SELECT n + 1 FROM numbers WHERE n < {to})"
+            )
         };
         let sql = format!(
             "WITH {numbers} INSERT INTO demo_instances (id, project_id, name, description, version, labels, status, \

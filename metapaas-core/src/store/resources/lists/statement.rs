@@ -153,8 +153,13 @@ pub(super) fn write(
         Scope::Projects(count) => count,
     };
     let by_id = listing.order.keys().is_empty();
-    let mut writer =
-        Writer { dialect, next: list_slots::PROJECTS + projects, by_id, branching: None, statuses: Vec::new() };
+    let mut writer = Writer {
+        dialect,
+        next: list_slots::PROJECTS + projects,
+        by_id,
+        branching: None,
+        statuses: Vec::new(),
+    };
     // Several statuses or projects have an index each that gives the order, which their union has not.
     let several_statuses = |filter: &&Filter| {
         matches!(filter, Filter::Field { field, test: Test::OneOf(values) }
