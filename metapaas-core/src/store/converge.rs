@@ -72,6 +72,7 @@ impl Store {
         let allowed = authorize(&RequestContext::system("reconcile"), row.ty, Action::Delete);
         let mut args = self.arguments(&allowed, row, &row.key(), "deleted", None);
         args[slots::NOW] = Arg::from(now());
+        args[slots::GENERATION_STEP] = Arg::from(row.meta.generation);
         args.extend(row.fields.iter().map(|_: &Datum| Arg::Text(None)));
         self.statements(registered).remove.run(&self.database, "remove a row", args).await?;
         self.changed(row.meta.id);

@@ -102,7 +102,13 @@ pub(super) struct OperationBuilder {
 pub(super) const ROW: &str = "changed_row";
 /// Name of the part that locks the instance above a child; it has the column `generation`.
 pub(super) const LOCKED: &str = "locked_instance";
+/// Name of the part that raises the instance above a child.
+pub(super) const INSTANCE: &str = "changed_instance";
 const REVISION: &str = "next_revision";
+/// The transaction has its id before it takes a number. A reader that saw the number and takes an id of its own knows
+/// that the writer's is the smaller one, and so when the number is decided; see `store/events/position.rs`.
+const NEXT_REVISION: &str =
+    "nextval(CASE WHEN pg_current_xact_id() IS NOT NULL THEN 'metapaas_revision'::regclass END)";
 
 impl OperationBuilder {
     /// Begins by taking the next revision for the row, and before it one for the instance above it, if there is one.
@@ -112,9 +118,9 @@ impl OperationBuilder {
                 let mut next = Query::select();
                 if has_instance_above {
                     let name = Alias::new("instance_revision");
-                    next.expr_as(Expr::cust("nextval('metapaas_revision')"), name);
+                    next.expr_as(Expr::cust(NEXT_REVISION), name);
                 }
-                next.expr_as(Expr::cust("nextval('metapaas_revision')"), Alias::new("revision"));
+                next.expr_as(Expr::cust(NEXT_REVISION), Alias::new("revision"));
                 next.into()
             }
             Dialect::Sqlite => Query::update()
