@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use self::signing_key::load_or_create_signing_key;
@@ -103,6 +104,25 @@ impl Authenticator {
             Credential::Session(session) => Ok(Some(session)),
             Credential::ServiceToken(_) => Ok(None),
         }
+    }
+
+    /// When a credential ends; `None` when it has no end. To be asked after [`Self::authenticate`] let it in.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when it is no token of this installation or has expired.
+    pub fn expires_at(&self, bearer: &str) -> Result<Option<DateTime<Utc>>, Error> {
+        let (credential, _) = self.credential(bearer)?;
+        let standing_ends = self.remembered.get(&credential).and_then(|standing| standing.expires_at);
+        let token_ends = match credential {
+            Credential::Session(_) => self.signer.verify(Purpose::Access, bearer)?.ends(),
+            Credential::ServiceToken(_) => None,
+        };
+        Ok(token_ends.into_iter().chain(standing_ends).min())
+    }
+
+    /// Changes whenever anybody's rights may have: whoever was let in before has to be asked for again.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.remembered.ages()
     }
 
     /// Forgets who may do what. Called after each change of it.

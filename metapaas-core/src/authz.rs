@@ -40,6 +40,33 @@ impl Projects {
     }
 }
 
+impl Projects {
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::All, some) | (some, Self::All) => some.clone(),
+            (Self::Some(some), other) => {
+                Self::Some(some.iter().copied().filter(|project| other.contains(*project)).collect())
+            }
+        }
+    }
+
+    /// Whether all of `other` are in it.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::Some(_), Self::All) => false,
+            (_, Self::Some(others)) => others.iter().all(|project| self.contains(*project)),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Some(projects) if projects.is_empty())
+    }
+}
+
 /// Looks up what `context`'s actor may do with rows of `ty`. Which rows, the token decides row by row.
 pub fn authorize(context: &RequestContext, ty: &'static TypeDescriptor, action: Action) -> Allowed {
     let seeing = if action == Action::List { Action::List } else { Action::Read };
@@ -75,6 +102,11 @@ impl Allowed {
     /// The projects whose rows the caller may see.
     pub const fn sees(&self) -> &Projects {
         &self.sees
+    }
+
+    /// The projects whose rows the caller may see and do it to.
+    pub fn reach(&self) -> Projects {
+        self.sees.and(&projects_with(&self.context.actor, policy::least_role(self.ty, self.action)))
     }
 
     /// Whether the caller may do it to a row of `project`.

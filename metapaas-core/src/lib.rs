@@ -28,6 +28,7 @@ pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod validate;
+pub mod watch;
 
 #[doc(hidden)]
 #[path = "private.rs"]

@@ -5,7 +5,7 @@ mod converge;
 pub mod database;
 mod ddl;
 pub mod error;
-mod events;
+pub mod events;
 mod framework_schema;
 pub(crate) mod iam;
 mod idempotency;

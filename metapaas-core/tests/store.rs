@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod concurrency;
+mod events;
 mod hostile;
 mod lists;
 mod references;
@@ -9,6 +10,7 @@ mod roundtrip;
 mod rows;
 mod sqlite;
 mod unique;
+mod watches;
 
 use std::sync::Arc;
 
@@ -127,6 +129,12 @@ impl World {
 
     async fn patch(&self, row: &Resource, body: &Value) -> Result<Resource, Error> {
         self.change(row, body, UpdateMode::Merge).await
+    }
+
+    /// All rows of an instance type.
+    async fn all(&self, ty: &'static TypeDescriptor) -> Vec<Resource> {
+        let page = self.store.list(&owner(ty, Action::List), self.of(ty), None, None, None, 1000).await;
+        page.unwrap().items
     }
 
     async fn delete(&self, row: &Resource) -> Result<Resource, Error> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use figment::Figment;
@@ -14,6 +15,10 @@ use crate::limits::Limits;
 
 /// Address that a control plane listens on unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7480";
+
+/// Watches that lose their connection must find what they missed.
+const RETENTION_LEAST: Duration = Duration::from_secs(60);
+const RETENTION_MOST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 /// Flags of the commands that run or administer a control plane.
 #[derive(Args, Clone, Default)]
@@ -49,6 +54,8 @@ pub struct Config {
     pub master_key_file: Option<PathBuf>,
     /// Largest body of a request, in bytes.
     pub body_limit: usize,
+    /// How long events are kept of types that do not say so themselves, such as `90d`.
+    pub event_retention: String,
     /// `text` or `json`.
     pub log_format: LogFormat,
     /// What is logged, in the syntax of `RUST_LOG`.
@@ -94,6 +101,7 @@ impl Config {
             database_connections: 16,
             master_key_file: None,
             body_limit: 1 << 20,
+            event_retention: "90d".into(),
             log_format: LogFormat::Text,
             log: "info".into(),
             tls_certificate: None,
@@ -167,6 +175,7 @@ impl Config {
         probe(figment.extract_inner::<u32>("database_connections").map(drop));
         probe(figment.extract_inner::<Option<PathBuf>>("master_key_file").map(drop));
         probe(figment.extract_inner::<usize>("body_limit").map(drop));
+        probe(figment.extract_inner::<String>("event_retention").map(drop));
         probe(figment.extract_inner::<LogFormat>("log_format").map(drop));
         probe(figment.extract_inner::<String>("log").map(drop));
         for name in ["tls_certificate", "tls_key", "ca_file"] {
@@ -206,6 +215,9 @@ impl Config {
         {
             mistakes.push("`database` must be postgres://user:password@host:port/name".to_owned());
         }
+        if let Err(reason) = self.event_retention() {
+            mistakes.push(reason);
+        }
         if !(1..=1000).contains(&self.database_connections) {
             mistakes.push("`database_connections` must be from 1 to 1000".to_owned());
         }
@@ -213,6 +225,17 @@ impl Config {
             mistakes.push("`body_limit` must be from 1024 to 67108864 bytes".to_owned());
         }
         if mistakes.is_empty() { Ok(()) } else { Err(wrong(&mistakes)) }
+    }
+
+    /// How long events are kept.
+    ///
+    /// # Errors
+    /// When it is not a duration, or one that no clock goes back.
+    pub fn event_retention(&self) -> Result<Duration, String> {
+        let found = &self.event_retention;
+        let wrong = || format!("`event_retention` must be from 1m to 100 years, such as 90d, found {found:?}");
+        let duration = humantime::parse_duration(found).map_err(|_| wrong())?;
+        if (RETENTION_LEAST..=RETENTION_MOST).contains(&duration) { Ok(duration) } else { Err(wrong()) }
     }
 
     /// The address to bind.
@@ -272,7 +295,7 @@ fn settings() -> impl Iterator<Item = &'static str> {
 }
 
 /// Names of the settings that are no [`Limits`].
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 15] = [
     "data_dir",
     "listen",
     "advertise_url",
@@ -280,6 +303,7 @@ const SETTINGS: [&str; 14] = [
     "database_connections",
     "master_key_file",
     "body_limit",
+    "event_retention",
     "log_format",
     "log",
     "tls_certificate",

@@ -4,6 +4,7 @@ mod agents;
 mod body;
 mod change;
 mod error;
+mod events;
 mod guard;
 mod headers;
 mod iam;
@@ -13,6 +14,7 @@ mod path;
 mod query;
 mod resources;
 mod state;
+mod stream;
 mod types;
 
 use std::time::{Duration, Instant};
@@ -38,6 +40,7 @@ pub fn router(app: App) -> NormalizePath<Router> {
     let routes = Router::new()
         .route("/v1/types", get(types::list).fallback(error::method_not_allowed))
         .route("/v1/types/{*path}", any(resources::dispatch))
+        .route("/v1/events", get(events::list).fallback(error::method_not_allowed))
         .route("/v1/openapi.json", get(types::openapi).fallback(error::method_not_allowed))
         .route("/v1/iam/{*path}", any(iam::dispatch))
         .route("/v1/agents/document", get(agents::document).fallback(error::method_not_allowed))

@@ -16,6 +16,7 @@ use metapaas_core::provider::process::{ProcessOptions, ProcessProvider};
 use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Settings};
 use metapaas_core::registry::Registry;
 use metapaas_core::store::Store;
+use metapaas_core::watch::WatchHub;
 use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -91,7 +92,10 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         .transpose()?
         .map(|reconciler| tokio::spawn(reconciler.run(stop.clone())));
 
+    let hub = WatchHub::new(started.store.clone(), authenticator.clone(), stop.clone());
+    let tail = tokio::spawn(hub.clone().run());
     let app = Arc::new(State {
+        hub,
         openapi: document(&openapi::document(&started.registry, env!("CARGO_PKG_VERSION"))),
         openapi_by_slug: documents(&started.registry),
         registry: started.registry.clone(),
@@ -120,6 +124,7 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         if let Some(worker) = worker {
             let _ = worker.await;
         }
+        let _ = tail.await;
     });
     if drained.await.is_err() {
         tracing::warn!("requests or work still ran after {DRAIN:?}; they are cut off");
@@ -165,8 +170,8 @@ fn worker(
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let settings =
-        Settings { owner: replica.to_string(), tag, endpoints, ca, policy: Policy::default(), tokens };
+    let policy = Policy { events: started.config.event_retention()?, ..Policy::default() };
+    let settings = Settings { owner: replica.to_string(), tag, endpoints, ca, policy, tokens };
     Ok(Arc::new(Reconciler::new(started.store.clone(), vec![provider], settings)))
 }
 

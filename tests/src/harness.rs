@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use metapaas_core::provider::process::{ProcessOptions, ProcessProvider};
 use metapaas_core::provider::{NodeRef, Provider};
-use metapaas_core::store::Database;
+use metapaas_core::store::{Database, StoreError};
 use metapaas_core::testing;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -228,6 +228,27 @@ impl Installation {
     /// What the control plane has logged.
     pub fn read_log(&self) -> String {
         std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// Makes all events older than they are; while no control plane runs.
+    pub async fn age_events(&self, seconds: u32) {
+        let (database, at) = match self.database_url() {
+            Some(url) => {
+                let database = Database::open_postgres(&url, 1).await;
+                (database, format!("at - interval '{seconds} seconds'"))
+            }
+            None => {
+                let database = Database::open_sqlite(&self.data_dir().join("metapaas.db")).await;
+                (database, format!("at - {seconds}000000"))
+            }
+        };
+        let database = database.expect("open the database");
+        let sql = format!("UPDATE metapaas_events SET at = {at}");
+        let done: Result<(), StoreError> = database
+            .write("age events", move |tx| Box::pin(async move { tx.execute_script("age events", &sql).await }))
+            .await;
+        done.expect("age events");
+        database.close().await;
     }
 
     /// The pid of the control plane.

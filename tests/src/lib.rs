@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 pub mod harness;
+pub mod sse;
 #[cfg(test)]
 mod tidy;
 pub mod vault;

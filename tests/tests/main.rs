@@ -10,6 +10,7 @@ mod api;
 mod book;
 mod docs;
 mod dry_run;
+mod events;
 mod faults;
 mod golden;
 mod iam;
@@ -24,6 +25,7 @@ mod secrets;
 mod start;
 mod tls;
 mod vault;
+mod watch;
 mod writes;
 
 /// The program under test.

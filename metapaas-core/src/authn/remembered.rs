@@ -1,11 +1,11 @@
 //! [`Remembered`]: whom each credential in use stands for, until anybody's rights change.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use moka::sync::Cache;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::request::Actor;
@@ -35,20 +35,25 @@ pub(super) struct Standing {
 /// A cache that one call makes worthless as a whole. Changes of rights are rare, requests are not.
 #[derive(Debug)]
 pub(super) struct Remembered {
-    age: AtomicU64,
+    age: watch::Sender<u64>,
     standings: Cache<Credential, Arc<Standing>>,
 }
 
 impl Remembered {
     pub(super) fn new() -> Self {
         let standings = Cache::builder().max_capacity(MOST).time_to_live(LONGEST).build();
-        Self { age: AtomicU64::new(0), standings }
+        Self { age: watch::channel(0).0, standings }
     }
 
     /// Raised by [`Self::forget`]: a standing that was read in an earlier age is not used, even when it is put in
     /// after the change.
     pub(super) fn age(&self) -> u64 {
-        self.age.load(Ordering::SeqCst)
+        *self.age.borrow()
+    }
+
+    /// Changes with [`Self::age`].
+    pub(super) fn ages(&self) -> watch::Receiver<u64> {
+        self.age.subscribe()
     }
 
     pub(super) fn get(&self, credential: &Credential) -> Option<Arc<Standing>> {
@@ -60,7 +65,7 @@ impl Remembered {
     }
 
     pub(super) fn forget(&self) {
-        self.age.fetch_add(1, Ordering::SeqCst);
+        self.age.send_modify(|age| *age += 1);
         self.standings.invalidate_all();
     }
 }

@@ -57,6 +57,13 @@ pub(crate) struct Claims {
     jti: String,
 }
 
+impl Claims {
+    /// When the token ends.
+    pub(crate) fn ends(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp(self.exp.saturating_add(LEEWAY_SECONDS.cast_signed()), 0)
+    }
+}
+
 /// Signs and checks tokens with HMAC-SHA256 and nothing else.
 pub(crate) struct Signer {
     signing: EncodingKey,

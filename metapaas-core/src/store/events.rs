@@ -5,9 +5,9 @@ mod position;
 mod read;
 mod retire;
 
-pub use self::history::{Event, EventFilter, EventOrder};
+pub use self::history::{Event, EventFilter, EventOrder, EventRange, Readable};
 pub use self::position::Decided;
-pub use self::read::{Change, ChangeAction, ChangesOf, RowsOf};
+pub use self::read::{Change, ChangeAction, Changes, ChangesOf, RowsOf};
 
 use sea_query::{Alias, Expr, SimpleExpr};
 

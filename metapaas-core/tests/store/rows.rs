@@ -300,7 +300,7 @@ async fn every_write_leaves_its_event_and_wakes_its_instance() {
         world.delete(&home).await.unwrap();
         let (id, database) = (a.meta.id, &world.database);
         let events = format!("SELECT count(*) FROM metapaas_events WHERE instance_id = '{id}'");
-        assert_eq!(database.int(&events).await, Some(4));
+        assert_eq!(database.int(&events).await, Some(6), "the instance above a child has one of its own");
         let actions =
             format!("SELECT action FROM metapaas_events WHERE instance_id = '{id}' ORDER BY seq DESC");
         assert_eq!(database.text(&actions).await.as_deref(), Some("deleting"));

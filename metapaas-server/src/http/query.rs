@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Datelike, Utc};
 use metapaas_core::error::{Error, Problem};
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
@@ -72,6 +73,35 @@ impl Query {
     /// The text of a parameter.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.given.remove(name)
+    }
+
+    /// Notes what is wrong with a parameter.
+    pub(super) fn problem(&mut self, pointer: &str, code: &'static str, detail: &str) {
+        self.problems.push(Problem::new(pointer, code, detail));
+    }
+
+    /// A short text that values are compared with.
+    pub(super) fn word(&mut self, name: &str) -> Option<String> {
+        let word = self.given.remove(name)?;
+        // PostgreSQL takes no NUL in a text.
+        if word.chars().any(char::is_control) || word.len() > 256 {
+            self.problem(&format!("?{name}"), "INVALID_VALUE", "expected at most 256 bytes, no control characters");
+            return None;
+        }
+        Some(word)
+    }
+
+    /// A time.
+    pub(super) fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        let text = self.given.remove(name)?;
+        let time = DateTime::parse_from_rfc3339(&text).ok().map(|time| time.to_utc());
+        // PostgreSQL knows no times before these years, and nothing was made then.
+        let time = time.filter(|time| (1970..=9999).contains(&time.year()));
+        if time.is_none() {
+            let detail = "expected a time such as 2030-01-31T08:00:00Z, with %2B for a plus";
+            self.problem(&format!("?{name}"), "INVALID_VALUE", detail);
+        }
+        time
     }
 
     /// `limit`, or what stands for it.

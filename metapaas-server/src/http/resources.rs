@@ -1,5 +1,7 @@
 //! list, create, read, update, replace and delete for every hosted type, from its descriptor.
 
+mod watch;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -28,6 +30,8 @@ use super::query::Query;
 use super::state::App;
 use super::{error::wrong_method, types};
 
+pub(super) use self::watch::is_wanted as is_stream_wanted;
+
 /// How often a change is tried again when somebody else was faster.
 const UPDATE_ATTEMPTS: usize = 20;
 
@@ -48,6 +52,10 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
     match (method, resolve(&app.registry, path)?) {
         (&Method::GET, Target::Type(root)) => types::one(&app, &call.context, root).await,
         (&Method::GET, Target::Versions(root)) => types::versions(root),
+        (&Method::GET, Target::Collection(registered, locator)) if parts.method == Method::GET && is_stream_wanted(&parts.headers) =>
+        {
+            call.watch(registered, locator).await
+        }
         (&Method::GET, Target::Collection(registered, locator)) => call.list(registered, locator).await,
         (&Method::POST, Target::Collection(registered, locator)) => {
             call.create(registered, locator, body).await

@@ -8,6 +8,7 @@ use metapaas_core::authn::Authenticator;
 use metapaas_core::iam::Iam;
 use metapaas_core::registry::Registry;
 use metapaas_core::store::Store;
+use metapaas_core::watch::WatchHub;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
@@ -27,6 +28,8 @@ pub struct State {
     pub authenticator: Arc<Authenticator>,
     /// Users, projects, bindings.
     pub iam: Arc<Iam>,
+    /// Live watches.
+    pub hub: Arc<WatchHub>,
     /// What agents ask and tell.
     pub agents: Agents,
     /// The document of all types, made once.

@@ -34,7 +34,7 @@ const STAGES: &[&[&str]] = &[
     &["authz"],
     &["validate"],
     &["store"],
-    &["iam"],
+    &["iam", "watch"],
     &["reconcile"],
     &["provider"],
     &["agents"],

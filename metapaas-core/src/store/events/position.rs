@@ -36,6 +36,11 @@ pub struct Decided {
 }
 
 impl Decided {
+    /// Everything up to `upto` is known to be decided.
+    pub fn known(upto: i64) -> Self {
+        Self { upto: Some(upto), ..Self::default() }
+    }
+
     /// The last decided number; `None` while it is not known yet.
     pub const fn upto(&self) -> Option<i64> {
         self.upto
@@ -54,7 +59,7 @@ impl Decided {
                 self.upto = Some(upto);
                 return true;
             }
-            upto = upto.max(*number);
+            upto = *number;
         }
         self.upto = Some(upto);
         false
@@ -63,7 +68,9 @@ impl Decided {
     /// Takes in that all transactions with a smaller id than `oldest` have ended.
     fn ended(&mut self, oldest: i64) {
         while let Some((number, _)) = self.open.front().filter(|(_, id)| *id <= oldest) {
-            self.upto = self.upto.max(Some(*number));
+            if self.upto < Some(*number) {
+                self.upto = Some(*number);
+            }
             self.open.pop_front();
         }
         let upto = self.upto;

@@ -39,6 +39,15 @@ pub struct Change {
     pub action: ChangeAction,
 }
 
+/// All changes from one position to another.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// In their order.
+    pub changes: Vec<Change>,
+    /// Up to here there are no others.
+    pub upto: i64,
+}
+
 /// What happened to a row, as far as watches care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeAction {
@@ -71,7 +80,7 @@ pub struct RowsOf<'a> {
 }
 
 impl Store {
-    /// Changes with positions after `after` and up to `upto`, in their order, at most `limit`.
+    /// Changes with positions after `after` and up to `upto`, in their order, at most about `limit`.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -81,7 +90,7 @@ impl Store {
         after: i64,
         upto: i64,
         limit: u16,
-    ) -> Result<Vec<Change>, StoreError> {
+    ) -> Result<Changes, StoreError> {
         let columns =
             ["seq", "type", "plural", "resource_id", "project_id", "instance_id", "parent_id", "name", "action"];
         let mut query = Query::select();
@@ -113,14 +122,16 @@ impl Store {
         let statement = Statement::new(self.database.dialect(), &query);
         let rows = self.database.fetch("read changes", &statement, &args).await?;
         let mut changes = Vec::with_capacity(rows.len());
+        let mut last = after;
         for row in &rows {
+            last = row.int(0).required("seq")?;
             let (slug, plural) = (row.text(1).required("type")?, row.text(2).required("plural")?);
             // A type that this distribution does not host has no watchers.
             let Some(registered) = self.registry.find(&slug, &plural) else { continue };
             let id = row.uuid(3).required("resource_id")?;
             let instance_id = row.uuid(5)?.unwrap_or(id);
             changes.push(Change {
-                position: row.int(0).required("seq")?,
+                position: last,
                 type_index: registered.index,
                 id,
                 project_id: row.uuid(4).required("project_id")?,
@@ -135,7 +146,8 @@ impl Store {
                 },
             });
         }
-        Ok(changes)
+        let is_full = rows.len() >= usize::from(limit);
+        Ok(Changes { changes, upto: if is_full { last } else { upto } })
     }
 
     /// The rows with these ids, as they are now. Those that are gone are not there.
