@@ -221,7 +221,8 @@ async fn read(planes: Arc<[Plane; 2]>, secrets: Arc<Bootstrap>, done: Arc<Atomic
         let mut pieces = 1 + (random >> 40) % 12;
         while was_done || pieces > 0 {
             pieces = pieces.saturating_sub(1);
-            let Ok(text) = tokio::time::timeout(Duration::from_secs(30), watch.next()).await else { break };
+            let patience = Duration::from_millis(if was_done { 30_000 } else { 200 });
+            let Ok(text) = tokio::time::timeout(patience, watch.next()).await else { break };
             fold.take(std::str::from_utf8(&text.unwrap()).unwrap());
             if was_done && fold.synced && fold.position >= Some(last) {
                 return fold;
