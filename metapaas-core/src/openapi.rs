@@ -4,6 +4,7 @@
 
 mod body;
 mod build;
+mod events;
 mod field;
 mod iam;
 mod lists;
@@ -30,6 +31,7 @@ pub fn document(registry: &Registry, server_version: &str) -> OpenApi {
         parts.add_type(registry, registered);
     }
     system::catalogue(&mut parts);
+    events::add(&mut parts);
     iam::add(&mut parts);
     system::agents(&mut parts);
     system::probes(&mut parts);

@@ -7,6 +7,7 @@ mod assign;
 mod client;
 mod convert;
 mod error;
+mod follow;
 mod iam;
 mod login;
 mod logins;
@@ -33,7 +34,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-pub use self::arguments::{Create, Delete, List, RunAction, Set, Wait, WaitFor};
+pub use self::arguments::{Create, Delete, Events, List, RunAction, Set, Wait, WaitFor, WatchList};
 use self::client::{Api, Client};
 use self::error::CliError;
 pub use self::error::EXIT_CODES;
@@ -113,6 +114,10 @@ pub enum ClientCommand {
     },
     /// List instances, or what is below one: list demo, list demo/my-demo/pages
     List(List),
+    /// Follow changes as they happen: watch demo, watch demo/my-demo/pages
+    Watch(WatchList),
+    /// Show who changed what: events, events demo/my-demo --follow
+    Events(Events),
     /// Change fields: set demo/my-demo greeting=hi
     Set(Set),
     /// Delete one resource: delete demo/my-demo
@@ -171,6 +176,8 @@ async fn execute(
         ClientCommand::Create(arguments) => resource::create(client, arguments).await,
         ClientCommand::Get { path } => resource::get(client, path).await,
         ClientCommand::List(arguments) => resource::list(client, arguments).await,
+        ClientCommand::Watch(arguments) => follow::watch(client, arguments).await,
+        ClientCommand::Events(arguments) => follow::events(client, arguments).await,
         ClientCommand::Set(arguments) => resource::set(client, arguments).await,
         ClientCommand::Delete(arguments) => resource::delete(client, arguments).await,
         ClientCommand::Action(arguments) => resource::action(client, arguments).await,

@@ -1,7 +1,7 @@
 //! A reader of server-sent events, and what the events of a watch add up to.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
@@ -86,8 +86,11 @@ impl Stream {
     /// Events up to and with the first for which `is_last` holds.
     pub async fn until(&mut self, mut is_last: impl FnMut(&Event) -> bool) -> Vec<Event> {
         let mut events = Vec::new();
+        let since = Instant::now();
         loop {
             let event = self.must().await;
+            // Bookmarks come for ever.
+            assert!(since.elapsed() < PATIENCE, "waited in vain; these came: {events:#?}");
             let done = is_last(&event);
             events.push(event);
             if done {

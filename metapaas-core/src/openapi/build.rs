@@ -133,6 +133,13 @@ pub(super) fn answer(description: &str, content: Option<&str>, headers: &[(&str,
     answer_of(description, content, headers)
 }
 
+/// An answer that is a stream of server-sent events for those who accept one.
+pub(super) fn or_stream(mut response: Response) -> Response {
+    let content = RefOr::T(Content::new(Some(schema("EventStream"))));
+    response.content.insert("text/event-stream".into(), content);
+    response
+}
+
 /// An answer of any media type and schema.
 pub(super) fn answer_of(
     description: &str,

@@ -28,7 +28,7 @@ const ERRORS: [(u16, &str, &str); 15] = [
     (403, "Forbidden", "Visible, but the caller lacks the permission."),
     (404, "NotFound", "Not there, or not for the caller to see."),
     (409, "Conflict", "The name is taken or ambiguous, the state does not allow it, or it is still in use."),
-    (410, "Expired", "The page token is too old; begin the list anew."),
+    (410, "Expired", "The page token or the position is too old; begin anew."),
     (412, "PreconditionFailed", "`If-Match` does not hold."),
     (408, "RequestTimeout", "The request did not arrive in time."),
     (413, "BodyTooLarge", "The body is over the limit."),
@@ -66,13 +66,24 @@ pub(super) fn add(components: &mut Components) {
     }
 }
 
-fn parameters() -> [(&'static str, Parameter); 5] {
+fn parameters() -> [(&'static str, Parameter); 6] {
     let limit = integer("").minimum(Some(1)).maximum(Some(1000)).default(Some(json!(50)));
     [
         ("Limit", query("limit", limit, "Most items in the answer.")),
         (
             "PageToken",
             query("page_token", string(""), "The `next_page_token` of the page before, unchanged."),
+        ),
+        (
+            "LastEventId",
+            example(
+                header(
+                    "Last-Event-ID",
+                    string("").pattern(Some("^[0-9]{1,19}$")),
+                    "Of a stream: go on after the event with this `id`, without the first items.",
+                ),
+                "18421",
+            ),
         ),
         ("ProjectId", query("project_id", id(""), "Looks only in this project.")),
         (
@@ -118,7 +129,7 @@ fn headers() -> [(&'static str, Header); 5] {
     ]
 }
 
-fn schemas() -> [(&'static str, Schema); 7] {
+fn schemas() -> [(&'static str, Schema); 8] {
     let status = || string("").enum_values(Some(Status::ALL.map(Status::as_str)));
     let problem = open("An error (RFC 9457). Some codes add members, such as the id that has a name.")
         .must("type", formatted("uri-reference", "Names the kind of error."))
@@ -156,6 +167,14 @@ fn schemas() -> [(&'static str, Schema); 7] {
         ("Node", node.into()),
         ("Status", status().description(Some("Where the resource stands.")).into()),
         ("Labels", labels().description(Some("Labels by name.")).into()),
+        (
+            "EventStream",
+            string(
+                "Server-sent events. `event:` is ADDED, MODIFIED, DELETED, SYNCED, BOOKMARK or ERROR; `data:` is an \
+                 object of `type`, the same word, and `object`, the resource; `id:` is the position to go on from.",
+            )
+            .into(),
+        ),
         (
             "Ignored",
             any("A member of answers. Requests may repeat it, and it changes nothing.")

@@ -4,7 +4,7 @@ use utoipa::openapi::PathItem;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, PathItemBuilder};
 
 use super::Parts;
-use super::build::{JSON, OperationExt, answer, body, operation, path, shared_parameter, string};
+use super::build::{JSON, OperationExt, answer, body, operation, or_stream, path, shared_parameter, string};
 use crate::describe::{collection_path, parameter, snake_case};
 use crate::descriptor::{Action, Scope, TypeDescriptor};
 use crate::registry::{RegisteredType, Registry};
@@ -89,11 +89,12 @@ impl Operations<'_> {
         let list = self
             .begin("list", Action::List, &format!("List {}", words(ty.plural)))
             .parameter_ref(shared_parameter("Limit"))
-            .parameter_ref(shared_parameter("PageToken"));
+            .parameter_ref(shared_parameter("PageToken"))
+            .parameter_ref(shared_parameter("LastEventId"));
         let list = super::lists::add(self.in_project(list), ty)
-            .response("200", answer("A page.", Some(&self.names.list), &[]))
-            .errors(&[400, 410]);
-        let list = if ty.is_instance() { list } else { list.errors(&[403, 404, 409]) };
+            .response("200", or_stream(answer("A page, or a stream.", Some(&self.names.list), &[])))
+            .errors(&[400, 403, 410, 429]);
+        let list = if ty.is_instance() { list } else { list.errors(&[404, 409]) };
         let create = self.begin("create", Action::Create, &format!("Create {}", with_article(ty)));
         // An instance goes to the project that its body names.
         let create = if ty.is_instance() { create } else { self.in_project(create).errors(&[404]) };

@@ -22,7 +22,7 @@ const AHEAD_MAX: usize = 4096;
 const POLL: Duration = Duration::from_millis(100);
 /// The same while nobody watches.
 const POLL_IDLE: Duration = Duration::from_secs(1);
-/// The same while a transaction is waited for.
+/// The same while a transaction is waited for, at first.
 const POLL_WAITING: Duration = Duration::from_millis(10);
 const POLL_FAILED: Duration = Duration::from_millis(500);
 /// Changes that come together are told together. More watches make it longer: waking them all has its price.
@@ -34,15 +34,16 @@ const ROW_BYTES: usize = 1024;
 impl WatchHub {
     /// Follows the database until the control plane stops.
     pub async fn run(self: Arc<Self>) {
-        let mut tail = Tail { decided: Decided::default(), fold: Fold::new(AHEAD_MAX), failed: false };
+        let mut tail = Tail { decided: Decided::default(), fold: Fold::new(AHEAD_MAX), failed: false, waiting: 0 };
         let mut stop = self.stop.clone();
         let mut changes = self.store.changes();
         while !*stop.borrow() {
             let pause = match tail.look(&self).await {
                 Ok(()) => {
                     tail.failed = false;
-                    if tail.decided.is_waiting() {
-                        POLL_WAITING
+                    tail.waiting = if tail.decided.is_waiting() { tail.waiting.saturating_add(1) } else { 0 };
+                    if tail.waiting > 0 {
+                        POLL_WAITING.saturating_mul(tail.waiting).min(POLL)
                     } else if self.watches() == 0 {
                         POLL_IDLE
                     } else {
@@ -77,6 +78,8 @@ struct Tail {
     decided: Decided,
     fold: Fold,
     failed: bool,
+    /// Looks in a row that a transaction was waited for.
+    waiting: u32,
 }
 
 impl Tail {

@@ -11,11 +11,14 @@ use crate::resource::Resource;
 /// Rows that are remembered because the watch was shown them, or was told that it is not shown them any more.
 const REMEMBERED_MAX: usize = 16_384;
 
+/// Whether a row is shown.
+pub type Matches = dyn Fn(&Resource) -> bool + Send + Sync;
+
 /// Which rows a watch is shown and how they are written.
 #[derive(Default)]
 pub struct View {
     /// Whether a row is shown; all are when absent.
-    pub matches: Option<Box<dyn Fn(&Resource) -> bool + Send + Sync>>,
+    pub matches: Option<Box<Matches>>,
     /// How a row is written; whole when absent.
     pub render: Option<Box<Render>>,
 }

@@ -53,6 +53,32 @@ pub struct List {
     pub(super) order_by: Option<String>,
 }
 
+/// `watch PATH`
+#[derive(Args, Clone, Debug)]
+pub struct WatchList {
+    /// TYPE or TYPE/NAME/CHILDREN
+    pub(super) path: String,
+    /// Only those with that value; the same field again means or, another field means and
+    #[arg(long, value_name = "FIELD=VALUE")]
+    pub(super) filter: Vec<String>,
+    /// Only those with these labels, e.g. tier=web
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub(super) selector: Option<String>,
+}
+
+/// `events [PATH]`
+#[derive(Args, Clone, Debug)]
+pub struct Events {
+    /// TYPE, TYPE/NAME for an instance with all below it, or TYPE/NAME/CHILDREN/KEY
+    pub(super) path: Option<String>,
+    /// Go on with what happens from now on
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// Show the last N (default 20)
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<usize>,
+}
+
 /// `set PATH field=value ...`
 #[derive(Args, Clone, Debug)]
 pub struct Set {

@@ -19,6 +19,7 @@ use super::types::Types;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const STREAM_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The most items that one page has.
 pub(crate) const PAGE: usize = 1000;
 
@@ -102,6 +103,43 @@ impl Api {
         self.send(Method::DELETE, path, query, None, None).await
     }
 
+    /// Opens a stream of server-sent events, after a position or from the beginning.
+    pub(crate) async fn open_stream(
+        &self,
+        path: &str,
+        query: &Query<'_>,
+        after: Option<&str>,
+    ) -> Result<reqwest::Response, CliError> {
+        let mut token = self.session.token(&self.http).await?;
+        let mut renewed = false;
+        loop {
+            let mut request = self.http.get(format!("{}{path}", self.endpoint())).query(query);
+            // It has no end; its reader minds a silence.
+            request = request.timeout(STREAM_TIMEOUT).header(header::ACCEPT, "text/event-stream");
+            if let Some(token) = &token {
+                request = request.bearer_auth(token);
+            }
+            if let Some(after) = after {
+                request = request.header("last-event-id", after);
+            }
+            let response = request.send().await.map_err(|source| unreachable(self.endpoint(), source))?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(response);
+            }
+            let bytes = response.bytes().await.map_err(|source| unreachable(self.endpoint(), source))?;
+            let problem = Box::new(ApiProblem::of(status.as_u16(), &bytes));
+            if problem.status != 401 || renewed {
+                return Err(CliError::Api(problem));
+            }
+            renewed = true;
+            match self.session.renew(&self.http, token.as_deref()).await? {
+                Some(fresh) => token = Some(fresh),
+                None => return Err(self.session.refused(problem)),
+            }
+        }
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -173,11 +211,7 @@ pub(crate) async fn receive(
     what: &str,
     request: reqwest::RequestBuilder,
 ) -> Result<Answer, CliError> {
-    let unreachable = |source: reqwest::Error| CliError::Unreachable {
-        endpoint: endpoint.to_owned(),
-        hint: if is_local(endpoint) { "; start it with `metapaas up`" } else { "" },
-        source: source.without_url(),
-    };
+    let unreachable = |source| unreachable(endpoint, source);
     let response = request.header(header::ACCEPT, "application/json").send().await.map_err(unreachable)?;
     let status = response.status();
     let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
@@ -194,6 +228,14 @@ pub(crate) async fn receive(
         })?
     };
     Ok(Answer { status: status.as_u16(), etag, body })
+}
+
+fn unreachable(endpoint: &str, source: reqwest::Error) -> CliError {
+    CliError::Unreachable {
+        endpoint: endpoint.to_owned(),
+        hint: if is_local(endpoint) { "; start it with `metapaas up`" } else { "" },
+        source: source.without_url(),
+    }
 }
 
 /// Whether the endpoint is on this machine.

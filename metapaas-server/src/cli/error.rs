@@ -205,6 +205,11 @@ impl CliError {
         }
     }
 
+    /// Whether the server no longer keeps what was asked for.
+    pub(crate) const fn is_expired(&self) -> bool {
+        matches!(self, Self::Api(problem) if problem.status == 410)
+    }
+
     /// Whether the server says that the thing is not there.
     pub(crate) const fn is_not_found(&self) -> bool {
         matches!(self, Self::Api(problem) if problem.status == 404)

@@ -64,6 +64,24 @@ impl Output {
         }
     }
 
+    /// Whether programs read the results.
+    pub(crate) fn is_for_programs(&self) -> bool {
+        self.format != Format::Table
+    }
+
+    /// Writes one of many results that come one after another: a line for people, a line of JSON or a YAML document
+    /// for programs.
+    pub(crate) fn line(&mut self, value: &Value, for_people: impl FnOnce() -> String) -> Result<(), CliError> {
+        match self.format {
+            Format::Table => self.write(&format!("{}\n", for_people())),
+            Format::Json => self.write(&format!("{value}\n")),
+            Format::Yaml => {
+                self.write("---\n")?;
+                self.show(value, String::new)
+            }
+        }
+    }
+
     /// Writes a line for people; programs asked for the API's answers only.
     pub(crate) fn say(&mut self, line: &str) -> Result<(), CliError> {
         if self.format == Format::Table { self.write(&format!("{line}\n")) } else { Ok(()) }

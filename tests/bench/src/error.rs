@@ -33,6 +33,8 @@ pub(crate) enum BenchError {
     Fill(#[source] metapaas_core::store::StoreError),
     #[error("listen for signals")]
     Signals(#[source] std::io::Error),
+    #[error("{had} of {count} watches came so far in time")]
+    Watches { had: usize, count: usize },
     #[error("interrupted")]
     Interrupted,
     #[error("no request was answered in the measured time")]

@@ -10,6 +10,7 @@ mod process;
 mod reconcile;
 mod report;
 mod target;
+mod watchers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +71,9 @@ struct Arguments {
     /// How many instances there are before measuring starts.
     #[arg(long, default_value_t = 1000)]
     rows: usize,
+    /// How many watches there are of one list.
+    #[arg(long, default_value_t = 5000)]
+    watchers: usize,
     /// Write the numbers here too.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -98,6 +102,8 @@ enum Scenario {
     Resync,
     /// Pages of a list of 1,000,000 rows beside those of one of 1,000; with `--full`, or when it is asked for.
     Pages,
+    /// Many watches of one list that changes, all reading, then half of them not.
+    Watches,
 }
 
 /// Which database.
@@ -151,6 +157,13 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
             continue;
         }
         match scenario {
+            Scenario::Watches => {
+                for &store in Store::value_variants() {
+                    if arguments.database.is_none_or(|only| only == store) {
+                        measure_watchers(arguments, store, &mut report).await?;
+                    }
+                }
+            }
             Scenario::Requests => {
                 for &store in Store::value_variants() {
                     if arguments.database.is_none_or(|only| only == store) {
@@ -178,6 +191,20 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
         Some(path) => report.write_json(path),
         None => Ok(()),
     }
+}
+
+/// Instances that are watched.
+const WATCHED: usize = 50;
+
+async fn measure_watchers(arguments: &Arguments, store: Store, report: &mut Report) -> Result<(), BenchError> {
+    watchers::allow_files();
+    let database = (store == Store::Postgres).then_some(arguments.metapaas_postgres.as_str());
+    let start = Start { kind: Kind::Metapaas, store, program: &arguments.metapaas, database };
+    let mut target = Target::start(&start, report).await?;
+    load::fill(&mut target, WATCHED).await?;
+    eprintln!("{} watches on {store:?}", arguments.watchers);
+    watchers::measure(&target, store, arguments.watchers, report).await?;
+    target.stop(report).await
 }
 
 async fn measure_store(arguments: &Arguments, store: Store, report: &mut Report) -> Result<(), BenchError> {

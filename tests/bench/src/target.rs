@@ -108,6 +108,16 @@ impl Target {
         self.kind
     }
 
+    /// `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        self.process.address()
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident_bytes(&self) -> Result<u64, BenchError> {
+        self.process.resident_bytes()
+    }
+
     /// Where instances are made.
     pub(crate) fn project(&self) -> Uuid {
         self.project

@@ -11,7 +11,8 @@
 //! number given out, and after that takes a transaction id of its own: writers have their id before they take a number,
 //! so whoever holds a number up to that one has a smaller id. Once the oldest transaction under way is not older
 //! than the reader's id, all of those have ended. (The `xmax` of a snapshot will not do in place of an id: it is one
-//! past the last *completed* transaction, and a writer under way may be beyond it.)
+//! past the last *completed* transaction, and a writer under way may be beyond it.) Transactions of other databases of the
+//! same server do not count.
 
 use std::collections::VecDeque;
 
@@ -26,6 +27,23 @@ use crate::store::{Store, StoreError};
 const LOOK: usize = 1000;
 /// A transaction that stays open for long must not cost an id at each look.
 const OPEN_MAX: usize = 16;
+
+/// The oldest transaction under way, in any database of the server.
+const OLDEST: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
+
+/// The oldest transaction under way that is not one of another database: those take no numbers here. Dearer, and asked
+/// only when the other answer keeps watches waiting. Who has an id holds a lock on it, which tells who that is.
+const OLDEST_HERE: &str = "
+    WITH seen AS MATERIALIZED (SELECT pg_current_snapshot() AS snapshot),
+    running AS (SELECT pg_snapshot_xip(snapshot)::text::bigint AS id FROM seen),
+    elsewhere AS (
+        SELECT lock.transactionid::text::bigint AS id FROM pg_locks lock
+        JOIN pg_stat_activity holder ON holder.pid = lock.pid
+        WHERE lock.locktype = 'transactionid' AND lock.mode = 'ExclusiveLock' AND lock.granted
+        AND holder.datid <> (SELECT oid FROM pg_database WHERE datname = current_database()))
+    SELECT COALESCE(
+        (SELECT min(id) FROM running WHERE id % 4294967296 NOT IN (SELECT id FROM elsewhere)),
+        pg_snapshot_xmax(snapshot)::text::bigint) FROM seen";
 
 /// What is known of the order of events; begins knowing nothing.
 #[derive(Debug, Default)]
@@ -123,9 +141,11 @@ impl Store {
                 let id = self.number("take a transaction id", "SELECT pg_current_xact_id()::text::bigint").await?;
                 decided.open.push_back((last, id));
             }
-            let oldest = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
             let before = decided.upto;
-            decided.ended(self.number("read the oldest transaction", oldest).await?);
+            decided.ended(self.number("read the oldest transaction", OLDEST).await?);
+            if decided.is_waiting() && decided.upto == before {
+                decided.ended(self.number("read the oldest transaction here", OLDEST_HERE).await?);
+            }
             if decided.upto == before || !decided.is_waiting() {
                 return Ok(());
             }

@@ -6,12 +6,15 @@ use metapaas_core::descriptor::Action;
 use metapaas_core::error::Error;
 use metapaas_core::registry::RegisteredType;
 use metapaas_core::request::RequestContext;
+use metapaas_core::query::Selected;
+use metapaas_core::resource::Resource;
 use metapaas_core::store::Locator;
-use metapaas_core::watch::{Begin, View, WatchRequest};
+use metapaas_core::watch::{Begin, Matches, Render, View, WatchRequest};
 use uuid::Uuid;
 
 use super::super::Answer;
 use super::super::headers::bearer;
+use super::super::lists::ListRequest;
 use super::super::query::Query;
 use super::super::stream::{last_event_id, respond};
 use super::Call;
@@ -36,10 +39,12 @@ pub(in crate::http) fn is_wanted(headers: &HeaderMap) -> bool {
 
 impl Call<'_> {
     pub(super) async fn watch(&self, registered: &RegisteredType, mut locator: Locator) -> Answer {
-        let mut query = Query::parse(self.query, &["project_id", "last_event_id"]);
-        let project = query.id("project_id");
+        let (own, of_list) = split(self.query);
+        let mut query = Query::parse(Some(&own), &["last_event_id"]);
         let resume = last_event_id(self.headers, &mut query);
         query.finish()?;
+        let list = ListRequest::read(Some(&of_list), registered, &locator)?;
+        let project = list.project;
         locator.project = project;
         let parent = self.parent(registered, &locator).await?;
         let allowed = self.allowed(registered, Action::Watch);
@@ -67,13 +72,36 @@ impl Call<'_> {
             under: parent.as_ref().map(|parent| (parent.meta.instance_id, parent.meta.id)),
             projects,
             begin: resume.map_or(Begin::Whole, Begin::After),
-            view: View::default(),
+            view: view(list),
             bearer: bearer(self.headers)?,
             request_id: self.context.request_id.clone(),
             still_allowed: Box::new(still_allowed),
         };
         let watch = self.app.hub.watch(request).await?;
         Ok(respond(watch, |mut watch| async move { watch.next().await.map(|text| (text, watch)) }))
+    }
+}
+
+/// The parameters of streams alone, with those that a stream cannot have, and those of every list.
+fn split(query: Option<&str>) -> (String, String) {
+    let is_own = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        ["last_event_id", "limit", "page_token", "order_by"].contains(&name)
+    };
+    let (own, of_list): (Vec<&str>, Vec<&str>) = query.unwrap_or_default().split('&').partition(is_own);
+    (own.join("&"), of_list.join("&"))
+}
+
+/// Which rows the watch is shown and what of them.
+fn view(list: ListRequest) -> View {
+    let ListRequest { listing, selection, .. } = list;
+    let filter = (!listing.filter.is_everything()).then_some(listing.filter);
+    View {
+        matches: filter.map(|filter| -> Box<Matches> { Box::new(move |row| filter.accepts(row)) }),
+        render: selection.map(|selection| -> Box<Render> {
+            let shown = move |row: &Resource| serde_json::to_value(Selected { row, selection: Some(&selection) });
+            Box::new(move |row| shown(row).unwrap_or_default())
+        }),
     }
 }
 
@@ -91,6 +119,16 @@ pub(in crate::http) fn reach(allowed: &Allowed, project: Option<Uuid>) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_of_a_stream_are_told_from_those_of_a_list() {
+        let split = |query| {
+            let (own, of_list) = split(query);
+            format!("{own} {of_list}")
+        };
+        assert_eq!(split(Some("a=1&last_event_id=7&filter=x&limit=5")), "last_event_id=7&limit=5 a=1&filter=x");
+        assert_eq!(split(None), " ");
+    }
 
     #[test]
     fn a_stream_is_for_those_who_ask_for_it() {
