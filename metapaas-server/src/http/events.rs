@@ -112,7 +112,7 @@ fn order(query: &mut Query) -> EventOrder {
         None | Some("" | "seq desc") => EventOrder::NewestFirst,
         Some("seq" | "seq asc") => EventOrder::OldestFirst,
         Some(_) => {
-            query.problem("?order_by", "INVALID_VALUE", "expected `seq` (oldest first) or `seq desc`");
+            query.wrong("?order_by", "INVALID_VALUE", "expected `seq` (oldest first) or `seq desc`");
             EventOrder::NewestFirst
         }
     }
@@ -124,7 +124,7 @@ fn filter(registry: &Registry, query: &mut Query) -> EventFilter {
         && registry.root(slug).is_none()
     {
         let known: Vec<&str> = registry.roots().map(|root| root.ty.slug).collect();
-        query.problem("?type", "INVALID_VALUE", &format!("expected one of {}", known.join(", ")));
+        query.wrong("?type", "INVALID_VALUE", &format!("expected one of {}", known.join(", ")));
     }
     EventFilter {
         project_id: query.id("project_id"),
@@ -154,7 +154,7 @@ fn token(query: &mut Query, order: EventOrder) -> Option<i64> {
     let seq = text.strip_prefix(way).and_then(|seq| seq.parse().ok()).filter(|seq: &i64| *seq >= 0);
     if seq.is_none() {
         let detail = "take it unchanged from next_page_token of the page before, with the same order_by";
-        query.problem("?page_token", "INVALID_VALUE", detail);
+        query.wrong("?page_token", "INVALID_VALUE", detail);
     }
     seq
 }

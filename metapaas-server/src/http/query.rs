@@ -76,7 +76,7 @@ impl Query {
     }
 
     /// Notes what is wrong with a parameter.
-    pub(super) fn problem(&mut self, pointer: &str, code: &'static str, detail: &str) {
+    pub(super) fn wrong(&mut self, pointer: &str, code: &'static str, detail: &str) {
         self.problems.push(Problem::new(pointer, code, detail));
     }
 
@@ -85,7 +85,7 @@ impl Query {
         let word = self.given.remove(name)?;
         // PostgreSQL takes no NUL in a text.
         if word.chars().any(char::is_control) || word.len() > 256 {
-            self.problem(&format!("?{name}"), "INVALID_VALUE", "expected at most 256 bytes, no control characters");
+            self.wrong(&format!("?{name}"), "INVALID_VALUE", "expected at most 256 bytes, no control characters");
             return None;
         }
         Some(word)
@@ -99,7 +99,7 @@ impl Query {
         let time = time.filter(|time| (1970..=9999).contains(&time.year()));
         if time.is_none() {
             let detail = "expected a time such as 2030-01-31T08:00:00Z, with %2B for a plus";
-            self.problem(&format!("?{name}"), "INVALID_VALUE", detail);
+            self.wrong(&format!("?{name}"), "INVALID_VALUE", detail);
         }
         time
     }

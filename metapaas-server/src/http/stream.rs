@@ -18,7 +18,7 @@ pub(super) fn last_event_id(headers: &HeaderMap, query: &mut Query) -> Option<i6
     let text = header.or(parameter).filter(|text| !text.is_empty())?;
     let position = text.parse().ok().filter(|position| *position >= 0);
     if position.is_none() {
-        query.problem("Last-Event-ID", "INVALID_VALUE", "take it unchanged from the last `id:` of a stream");
+        query.wrong("Last-Event-ID", "INVALID_VALUE", "take it unchanged from the last `id:` of a stream");
     }
     position
 }
