@@ -306,13 +306,13 @@ async fn a_slow_reader_is_coalesced_and_never_buffered_without_bound(on: On) {
         change(round).await;
     }
     let before = resident(installation.pid());
-    const ROUNDS: usize = 100;
+    const ROUNDS: usize = 160;
     for round in 0..ROUNDS {
         change(round).await;
     }
     let grown = resident(installation.pid()).saturating_sub(before);
     let written = (ROUNDS * 4 * text.len()) as u64;
-    assert!(grown < written / 2, "it grew by {grown} bytes while {written} were written");
+    assert!(grown < written / 4 * 3, "it grew by {grown} bytes while {written} were written");
     let list = installation.get(PAGES).await.body;
     let mut told = 0;
     let newest = |fold: &Fold, list: &Value| {

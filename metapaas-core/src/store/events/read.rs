@@ -104,6 +104,10 @@ impl Store {
             .limit(2);
         let mut args = vec![Arg::from(after), Arg::from(upto), Arg::from(i64::from(limit))];
         if let ChangesOf::Rows(rows) = of {
+            // An empty list in SQL is written with numbers, and numbers in statements are slots.
+            if rows.projects.is_empty() {
+                return Ok(Changes { changes: Vec::new(), upto });
+            }
             let mut add = |arg: Arg| {
                 args.push(arg);
                 slot(args.len() - 1)
@@ -188,6 +192,9 @@ impl Store {
         limit: u16,
     ) -> Result<Vec<Resource>, StoreError> {
         let ty = of.registered.ty;
+        if of.projects.is_empty() {
+            return Ok(Vec::new());
+        }
         // Slot 0, as all numbers in statements are slots.
         let mut query = select(ty);
         query.order_by(Alias::new("id"), Order::Asc).limit(0);
