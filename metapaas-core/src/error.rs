@@ -24,7 +24,7 @@ pub struct Error {
 /// One thing that is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
-    /// JSON pointer (RFC 6901) into the body, or `?name` for a query parameter.
+    /// JSON pointer (RFC 6901) into the body, `?name` for a query parameter, `Name:` for a header.
     pub pointer: String,
     /// Stable word, catalogued in the book.
     pub code: &'static str,

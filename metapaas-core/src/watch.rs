@@ -110,7 +110,11 @@ enum Next {
 
 impl WatchHub {
     /// A hub over `store`; [`Self::run`] makes it live. Watches end when `stop` turns true.
-    pub fn new(store: Arc<Store>, authenticator: Arc<Authenticator>, stop: watch::Receiver<bool>) -> Arc<Self> {
+    pub fn new(
+        store: Arc<Store>,
+        authenticator: Arc<Authenticator>,
+        stop: watch::Receiver<bool>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             authenticator,

@@ -233,7 +233,8 @@ impl Config {
     /// When it is not a duration, or one that no clock goes back.
     pub fn event_retention(&self) -> Result<Duration, String> {
         let found = &self.event_retention;
-        let wrong = || format!("`event_retention` must be from 1m to 100 years, such as 90d, found {found:?}");
+        let wrong =
+            || format!("`event_retention` must be from 1m to 100 years, such as 90d, found {found:?}");
         let duration = humantime::parse_duration(found).map_err(|_| wrong())?;
         if (RETENTION_LEAST..=RETENTION_MOST).contains(&duration) { Ok(duration) } else { Err(wrong()) }
     }

@@ -36,6 +36,8 @@ pub struct Limits {
     pub rate_burst: u64,
     /// Requests per second of one address that carry no valid credentials; 0 is no limit.
     pub anonymous_rate_limit: u64,
+    /// Hours that the answers to requests with an `Idempotency-Key` are kept.
+    pub idempotency_hours: u64,
 }
 
 impl Default for Limits {
@@ -55,6 +57,7 @@ impl Default for Limits {
             rate_limit: 0,
             rate_burst: 0,
             anonymous_rate_limit: 0,
+            idempotency_hours: 24,
         }
     }
 }
@@ -65,7 +68,7 @@ type Bound = (&'static str, RangeInclusive<u64>, fn(&Limits) -> u64);
 /// Longest time that may be set, in seconds.
 const DAY: u64 = 24 * 60 * 60;
 
-const BOUNDS: [Bound; 14] = [
+const BOUNDS: [Bound; 15] = [
     // The parser of requests takes 100 by itself.
     ("header_count", 8..=100, |limits| limits.header_count),
     ("header_bytes", 1024..=(256 << 10), |limits| limits.header_bytes),
@@ -82,6 +85,8 @@ const BOUNDS: [Bound; 14] = [
     ("rate_limit", 0..=1_000_000, |limits| limits.rate_limit),
     ("rate_burst", 0..=1_000_000, |limits| limits.rate_burst),
     ("anonymous_rate_limit", 0..=1_000_000, |limits| limits.anonymous_rate_limit),
+    // The contract promises a day.
+    ("idempotency_hours", 24..=8760, |limits| limits.idempotency_hours),
 ];
 
 impl Limits {

@@ -170,7 +170,11 @@ fn worker(
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let policy = Policy { events: started.config.event_retention()?, ..Policy::default() };
+    let policy = Policy {
+        events: started.config.event_retention()?,
+        answers: Duration::from_secs(started.config.limits.idempotency_hours * 60 * 60),
+        ..Policy::default()
+    };
     let settings = Settings { owner: replica.to_string(), tag, endpoints, ca, policy, tokens };
     Ok(Arc::new(Reconciler::new(started.store.clone(), vec![provider], settings)))
 }

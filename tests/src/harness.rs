@@ -245,7 +245,9 @@ impl Installation {
         let database = database.expect("open the database");
         let sql = format!("UPDATE metapaas_events SET at = {at}");
         let done: Result<(), StoreError> = database
-            .write("age events", move |tx| Box::pin(async move { tx.execute_script("age events", &sql).await }))
+            .write("age events", move |tx| {
+                Box::pin(async move { tx.execute_script("age events", &sql).await })
+            })
             .await;
         done.expect("age events");
         database.close().await;

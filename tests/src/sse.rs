@@ -80,7 +80,9 @@ impl Stream {
 
     /// The next event, which must come.
     pub async fn must(&mut self) -> Event {
-        self.next().await.unwrap_or_else(|| panic!("the stream ended; its last position is {:?}", self.position))
+        self.next()
+            .await
+            .unwrap_or_else(|| panic!("the stream ended; its last position is {:?}", self.position))
     }
 
     /// Events up to and with the first for which `is_last` holds.
@@ -111,7 +113,11 @@ fn parse(block: &str) -> Option<Event> {
     let data: Value = serde_json::from_str(field("data")?).expect("JSON");
     let kind = field("event").expect("an event's name").to_owned();
     assert_eq!(data["type"], kind.as_str(), "the name is the type");
-    Some(Event { id: field("id").map(|id| id.parse().expect("a number")), kind, object: data["object"].clone() })
+    Some(Event {
+        id: field("id").map(|id| id.parse().expect("a number")),
+        kind,
+        object: data["object"].clone(),
+    })
 }
 
 /// What events add up to, held to the rules of a watch.

@@ -42,8 +42,10 @@ async fn the_history_says_who_did_what_when(on: On) {
     let olga = installation.user("olga", &project, "owner").await;
     let page = json!({ "path": "home", "text": "x" });
     let page = installation.call_as(&olga, Method::POST, PAGES, page).await.expect(201);
-    let patched = installation.call_as(&olga, Method::PATCH, ONE, json!({ "greeting": "ho" })).await.expect(200);
-    let _ = installation.call_as(&olga, Method::DELETE, &format!("{PAGES}/home"), Value::Null).await.expect(202);
+    let patched =
+        installation.call_as(&olga, Method::PATCH, ONE, json!({ "greeting": "ho" })).await.expect(200);
+    let _ =
+        installation.call_as(&olga, Method::DELETE, &format!("{PAGES}/home"), Value::Null).await.expect(202);
     eventually("the page is gone", || async {
         installation.get(&format!("{PAGES}/home")).await.status == 404
     })
@@ -68,7 +70,8 @@ async fn the_history_says_who_did_what_when(on: On) {
     let instance = patched.body["id"].as_str().unwrap();
     let all = events(&installation, &format!("instance_id={instance}&limit=1000")).await;
     assert!(seqs(&all).is_sorted_by(|a, b| a > b), "the newest come first");
-    let oldest_first = events(&installation, &format!("instance_id={instance}&limit=1000&order_by=seq")).await;
+    let oldest_first =
+        events(&installation, &format!("instance_id={instance}&limit=1000&order_by=seq")).await;
     assert_eq!(oldest_first, all.iter().rev().cloned().collect::<Vec<_>>());
     let child = all.iter().find(|event| event["action"] == "child").unwrap();
     assert_eq!(child["detail"]["child"]["plural"], "pages");
@@ -89,7 +92,8 @@ async fn the_history_says_who_did_what_when(on: On) {
     for order in ["seq", "seq%20desc"] {
         let (mut seen, mut token) = (Vec::new(), String::new());
         loop {
-            let query = format!("/v1/events?instance_id={instance}&limit=2&order_by={order}&page_token={token}");
+            let query =
+                format!("/v1/events?instance_id={instance}&limit=2&order_by={order}&page_token={token}");
             let answer = installation.get(&query).await.expect(200).body;
             seen.extend(seqs(answer["items"].as_array().unwrap()));
             match answer["next_page_token"].as_str() {
@@ -100,7 +104,9 @@ async fn the_history_says_who_did_what_when(on: On) {
         seen.sort_unstable_by(|a, b| b.cmp(a));
         assert_eq!(seen, seqs(&all), "{order}");
     }
-    for query in ["order_by=at", "type=none", "since=yesterday", "action=%00", "limit=0", "page_token=x", "x=1"] {
+    for query in
+        ["order_by=at", "type=none", "since=yesterday", "action=%00", "limit=0", "page_token=x", "x=1"]
+    {
         let _ = installation.get(&format!("/v1/events?{query}")).await.expect(400);
     }
     let _ = installation.call(Method::POST, "/v1/events", json!({})).await.expect(405);
@@ -115,7 +121,8 @@ async fn events_are_shown_as_far_as_the_caller_may_see(on: On) {
     assert_eq!(seen.body["items"], json!([]));
     let body = json!({ "name": "theirs", "project_id": other, "greeting": "hi" });
     let _ = installation.call(Method::POST, DEMO, body).await.expect(201);
-    let seen = installation.call_as(&vera, Method::GET, "/v1/events?limit=1000", Value::Null).await.expect(200);
+    let seen =
+        installation.call_as(&vera, Method::GET, "/v1/events?limit=1000", Value::Null).await.expect(200);
     let items = seen.body["items"].as_array().unwrap();
     assert!(!items.is_empty() && items.iter().all(|event| event["project_id"] == other.as_str()));
     let _ = installation.call_as("nonsense", Method::GET, "/v1/events", Value::Null).await.expect(401);
@@ -142,7 +149,8 @@ async fn the_history_is_a_stream_too(on: On) {
     let told = resumed.until(|event| event.kind == "BOOKMARK").await;
     let seqs: Vec<Option<i64>> = told.iter().map(|event| event.object["seq"].as_i64()).collect();
     assert_eq!(seqs[..3], [Some(revisions[2]), Some(revisions[3]), Some(revisions[4])]);
-    let mut whole = Stream::open(&installation, "/v1/events?action=created&since=2000-01-01T00:00:00Z", None).await;
+    let mut whole =
+        Stream::open(&installation, "/v1/events?action=created&since=2000-01-01T00:00:00Z", None).await;
     let told = whole.until(|event| event.kind == "SYNCED").await;
     assert_eq!(told.iter().filter(|event| event.kind == "ADDED").count(), 1);
 }

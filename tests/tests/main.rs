@@ -18,6 +18,7 @@ mod idempotency;
 mod lifecycle;
 mod limits;
 mod lists;
+mod problems;
 mod readme;
 mod replicas;
 mod resync;

@@ -83,7 +83,10 @@ async fn any_list_is_a_stream_of_added_synced_and_live_changes(on: On) {
     let _ = installation.call(Method::DELETE, &format!("{PAGES}/home"), Value::Null).await.expect(202);
     let told = pages.until(|event| event.kind == "DELETED").await;
     let gone = &told.last().unwrap().object;
-    assert_eq!((&gone["id"], &gone["key"], &gone["type"]), (&page["id"], &json!("home"), &json!("demo/pages")));
+    assert_eq!(
+        (&gone["id"], &gone["key"], &gone["type"]),
+        (&page["id"], &json!("home"), &json!("demo/pages"))
+    );
     assert_eq!((&gone["project_id"], &gone["instance_id"]), (&json!(project), &settled["id"]));
     let _ = installation.call(Method::DELETE, &format!("{DEMO}/other"), Value::Null).await.expect(202);
     for stream in [&mut all, &mut of_project] {
@@ -205,7 +208,9 @@ async fn a_watch_shows_only_what_the_caller_may_see(on: On) {
         let added = first.iter().filter(|event| event.kind == "ADDED").count();
         assert_eq!(added, items, "{path}");
         let description = json!({ "description": path });
-        let _ = installation.call(Method::PATCH, &format!("{DEMO}/secret?project_id={hidden}"), description).await;
+        let _ = installation
+            .call(Method::PATCH, &format!("{DEMO}/secret?project_id={hidden}"), description)
+            .await;
         let seen = json!({ "description": format!("seen {items}") });
         let _ = installation.call(Method::PATCH, ONE, seen.clone()).await.expect(200);
         if items == 1 {
@@ -248,7 +253,10 @@ async fn the_command_line_follows_changes_until_ctrl_c() {
     let (mut json, mut documents) = start(&["watch", "demo", "-o", "json"]);
     let (mut events, mut history) = start(&["events", "demo/my-demo", "--follow"]);
     let first = lines.next().unwrap().unwrap();
-    assert!(first.starts_with("ADDED") && first.contains("demo/my-demo") && first.contains("ACTIVE"), "{first}");
+    assert!(
+        first.starts_with("ADDED") && first.contains("demo/my-demo") && first.contains("ACTIVE"),
+        "{first}"
+    );
     let _ = installation.call(Method::PATCH, ONE, json!({ "greeting": "seen" })).await.expect(200);
     let changed = lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("MODIFIED")).unwrap();
     assert!(changed.trim_end().ends_with('2'), "the generation comes last: {changed}");
@@ -257,7 +265,12 @@ async fn the_command_line_follows_changes_until_ctrl_c() {
         event["type"] == "MODIFIED" && event["object"]["greeting"] == "seen"
     };
     assert!(documents.by_ref().map(Result::unwrap).any(|line| is_change(&line)));
-    assert!(history.by_ref().map(Result::unwrap).any(|line| line.contains("updated") && line.contains("by local-cli")));
+    assert!(
+        history
+            .by_ref()
+            .map(Result::unwrap)
+            .any(|line| line.contains("updated") && line.contains("by local-cli"))
+    );
     for process in [&mut watch, &mut json, &mut events] {
         signal(process.id(), rustix::process::Signal::INT);
         assert_eq!(process.wait().unwrap().code(), Some(130));

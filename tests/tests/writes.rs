@@ -121,7 +121,8 @@ async fn if_match_refuses_a_lost_update(on: On) {
         (Method::DELETE, Value::Null),
     ] {
         let late = as_admin(&installation, method, ONE, &[("if-match", &etag)], body).await.expect(412);
-        assert_eq!(late.answer.body["etag"], installation.get(ONE).await.header("etag").unwrap());
+        let found = late.answer.body["etag"].as_str().unwrap();
+        assert!(found.starts_with('"') && found != etag, "{found}");
     }
 }
 

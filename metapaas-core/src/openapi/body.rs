@@ -138,4 +138,8 @@ fn answer(registered: &RegisteredType) -> ObjectBuilder {
         .must("labels", schema("Labels"))
         .must("created_at", time("When it was made.").read_only(true))
         .must("updated_at", time("When it last changed, its status included.").read_only(true))
+        .property(
+            "plan",
+            array(schema("PlanStep"), "In answers to dry runs: the steps that the change would lead to."),
+        )
 }

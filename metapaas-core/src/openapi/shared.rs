@@ -7,8 +7,8 @@ use utoipa::openapi::schema::ObjectBuilder;
 use utoipa::openapi::{Components, Header, RefOr, Schema, Type};
 
 use super::build::{
-    ObjectExt, answer_of, any, array, formatted, header, id, integer, nullable, open, query, schema, string,
-    time,
+    ObjectExt, answer_of, any, array, boolean, formatted, header, id, integer, nullable, open, query, schema,
+    string, time,
 };
 use crate::error::ErrorCode;
 use crate::status::Status;
@@ -20,20 +20,31 @@ const LABEL_NAME_PATTERN: &str =
     "^([a-z0-9-]+(\\.[a-z0-9-]+)*/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$";
 const LABEL_VALUE_PATTERN: &str = "^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$";
 const LABELS_MAX: usize = 64;
+/// Printable ASCII that neither begins nor ends with a space, which would not arrive.
+const KEY_PATTERN: &str = "^[!-~]([ -~]*[!-~])?$";
+
+/// What can be done to a node, as plans say it.
+const STEP_ACTIONS: [&str; 7] = ["create", "ensure", "update", "mark_silent", "drain", "delete", "wait"];
 
 /// Statuses of errors, with their component and what they mean.
-const ERRORS: [(u16, &str, &str); 15] = [
+const ERRORS: [(u16, &str, &str); 16] = [
     (400, "InvalidRequest", "Body, parameter or filter is wrong; `errors` lists every problem."),
     (401, "Unauthenticated", "No or bad credentials."),
     (403, "Forbidden", "Visible, but the caller lacks the permission."),
     (404, "NotFound", "Not there, or not for the caller to see."),
-    (409, "Conflict", "The name is taken or ambiguous, the state does not allow it, or it is still in use."),
+    (
+        409,
+        "Conflict",
+        "The name is taken or ambiguous, the state does not allow it, it is still in use, or a request with the same \
+         `Idempotency-Key` is under way.",
+    ),
     (410, "Expired", "The page token or the position is too old; begin anew."),
-    (412, "PreconditionFailed", "`If-Match` does not hold."),
+    (412, "PreconditionFailed", "`If-Match` or `if_generation_match` does not hold."),
     (408, "RequestTimeout", "The request did not arrive in time."),
     (413, "BodyTooLarge", "The body is over the limit."),
     (414, "UriTooLong", "Path and query are over the limit."),
     (415, "UnsupportedMediaType", "The body is of another media type."),
+    (422, "IdempotencyKeyReused", "The `Idempotency-Key` was used for another request."),
     (431, "HeadersTooLarge", "The header fields are over the limit."),
     (429, "TooManyRequests", "Too many requests."),
     (503, "Unavailable", "The database is away; nothing was changed."),
@@ -66,7 +77,7 @@ pub(super) fn add(components: &mut Components) {
     }
 }
 
-fn parameters() -> [(&'static str, Parameter); 6] {
+fn parameters() -> [(&'static str, Parameter); 9] {
     let limit = integer("").minimum(Some(1)).maximum(Some(1000)).default(Some(json!(50)));
     [
         ("Limit", query("limit", limit, "Most items in the answer.")),
@@ -86,6 +97,33 @@ fn parameters() -> [(&'static str, Parameter); 6] {
             ),
         ),
         ("ProjectId", query("project_id", id(""), "Looks only in this project.")),
+        (
+            "DryRun",
+            query(
+                "dry_run",
+                boolean("").default(Some(json!(false))),
+                "Checks and plans everything, answers what the real call would with its `plan`, and changes nothing.",
+            ),
+        ),
+        (
+            "IfGenerationMatch",
+            query(
+                "if_generation_match",
+                integer("").minimum(Some(0)),
+                "Only if the resource still has this generation: changes of its status do not matter.",
+            ),
+        ),
+        (
+            "IdempotencyKey",
+            example(
+                header(
+                    "Idempotency-Key",
+                    string("").min_length(Some(1)).max_length(Some(255)).pattern(Some(KEY_PATTERN)),
+                    "The caller's own name for the request. Sent again, it changes nothing and gives the first answer.",
+                ),
+                "8e03978e-40d5-43e8-bc93-6894a57f9324",
+            ),
+        ),
         (
             "IfMatch",
             example(
@@ -115,7 +153,7 @@ fn example(parameter: Parameter, example: &str) -> Parameter {
     ParameterBuilder::from(parameter).example(Some(json!(example))).build()
 }
 
-fn headers() -> [(&'static str, Header); 5] {
+fn headers() -> [(&'static str, Header); 6] {
     let text = |doc: &str| HeaderBuilder::new().schema(Some(string(""))).description(Some(doc)).build();
     let seconds = integer("").minimum(Some(0));
     let retry =
@@ -125,11 +163,15 @@ fn headers() -> [(&'static str, Header); 5] {
         ("ETag", text("The resource's revision, for `If-Match` and `If-None-Match`.")),
         ("Location", text("Path of the new resource.")),
         ("RetryAfter", retry.build()),
+        (
+            "IdempotencyReplayed",
+            text("`true` when the answer is that of an earlier request with the same key."),
+        ),
         ("WwwAuthenticate", text("The scheme to authenticate with.")),
     ]
 }
 
-fn schemas() -> [(&'static str, Schema); 8] {
+fn schemas() -> [(&'static str, Schema); 9] {
     let status = || string("").enum_values(Some(Status::ALL.map(Status::as_str)));
     let problem = open("An error (RFC 9457). Some codes add members, such as the id that has a name.")
         .must("type", formatted("uri-reference", "Names the kind of error."))
@@ -144,7 +186,10 @@ fn schemas() -> [(&'static str, Schema); 8] {
         .property("request_id", string("Finds the request in the log."))
         .must("errors", array(schema("FieldProblem"), "Everything that is wrong with the request."));
     let field_problem = open("One thing that is wrong with a request.")
-        .must("pointer", string("JSON pointer into the body, or `?name` for a query parameter."))
+        .must(
+            "pointer",
+            string("JSON pointer into the body, `?name` for a query parameter, `Name:` for a header."),
+        )
         .must("code", string("For programs, e.g. `REQUIRED`."))
         .must("detail", string("What is wrong and what would be right."));
     let condition = open("One aspect of a resource's state.")
@@ -160,7 +205,16 @@ fn schemas() -> [(&'static str, Schema); 8] {
         .must("port", integer("The port of its main service."))
         .must("status", status())
         .must("message", string("What it waits for; empty when all is well."));
+    let step = open("A step that a change would lead to.")
+        .must("node", string("The node's place, e.g. `web-0`; empty when no node is to act."))
+        .must("action", string("What is done to it.").enum_values(Some(STEP_ACTIONS)))
+        .must("reason", string("Why, for people."))
+        .must(
+            "disruption",
+            string("What users notice of it.").enum_values(Some(["none", "restart", "outage"])),
+        );
     [
+        ("PlanStep", step.into()),
         ("Problem", problem.into()),
         ("FieldProblem", field_problem.into()),
         ("Condition", condition.into()),

@@ -12,6 +12,7 @@ use crate::resource::type_name;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const ETAG: (&str, &str) = ("ETag", "ETag");
+const REPLAYED: (&str, &str) = ("Idempotency-Replayed", "IdempotencyReplayed");
 
 /// Names of a type's schemas.
 pub(super) struct Names {
@@ -101,12 +102,15 @@ impl Operations<'_> {
         let made = answer(
             "It is accepted; `status` tells when it works.",
             Some(&self.names.answer),
-            &[("Location", "Location"), ETAG],
+            &[("Location", "Location"), ETAG, REPLAYED],
         );
+        let create = create
+            .parameter_ref(shared_parameter("DryRun"))
+            .parameter_ref(shared_parameter("IdempotencyKey"));
         let create = create
             .request_body(Some(body(&self.names.create, &[JSON])))
             .response("201", made)
-            .errors(&[400, 403, 409, 413, 415]);
+            .errors(&[400, 403, 409, 413, 415, 422]);
         with_parameters(above).operation(HttpMethod::Get, list).operation(HttpMethod::Post, create).build()
     }
 
@@ -118,9 +122,10 @@ impl Operations<'_> {
             .response("304", answer("It still has that entity tag.", None, &[ETAG]));
         let update = self
             .change("update", Action::Update, "Change some fields of")
+            .parameter_ref(shared_parameter("IdempotencyKey"))
             .request_body(Some(body(&self.names.merge, &[JSON, MERGE_PATCH])))
-            .response("200", found())
-            .errors(&[413, 415]);
+            .response("200", answer("The resource.", Some(&self.names.answer), &[ETAG, REPLAYED]))
+            .errors(&[413, 415, 422]);
         let replace = self
             .change("replace", Action::Update, "Replace the fields of")
             .request_body(Some(body(&self.names.replace, &[JSON])))
@@ -162,7 +167,9 @@ impl Operations<'_> {
     }
 
     fn change(&self, name: &str, action: Action, verb: &str) -> OperationBuilder {
-        self.row(name, action, verb).parameter_ref(shared_parameter("IfMatch")).errors(&[412])
+        let parameters = ["IfMatch", "IfGenerationMatch", "DryRun"];
+        let row = self.row(name, action, verb);
+        parameters.iter().fold(row, |row, name| row.parameter_ref(shared_parameter(name))).errors(&[412])
     }
 
     /// Names are unique in a project only.

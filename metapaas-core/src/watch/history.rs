@@ -79,8 +79,7 @@ impl WatchHub {
                 (position, "BOOKMARK")
             }
         };
-        let standing =
-            Standing::new(self, request.bearer, request.request_id, request.still_allowed).await?;
+        let standing = Standing::new(self, request.bearer, request.request_id, request.still_allowed).await?;
         Ok(EventWatch {
             _counted: counted,
             hub: self.clone(),

@@ -41,7 +41,8 @@ impl Standing {
         still_allowed: Box<StillAllowed>,
     ) -> Result<Self, Error> {
         let age = hub.authenticator.changes();
-        let mut standing = Self { bearer: bearer.to_owned(), request_id, still_allowed, age, expires_at: None };
+        let mut standing =
+            Self { bearer: bearer.to_owned(), request_id, still_allowed, age, expires_at: None };
         standing.age.borrow_and_update();
         standing.look_up(hub).await?;
         Ok(standing)

@@ -139,8 +139,7 @@ impl WatchHub {
                 position
             }
         };
-        let standing =
-            Standing::new(self, request.bearer, request.request_id, request.still_allowed).await?;
+        let standing = Standing::new(self, request.bearer, request.request_id, request.still_allowed).await?;
         Ok(Watch {
             _counted: counted,
             hub: self.clone(),
@@ -214,7 +213,12 @@ impl Watch {
     }
 
     /// Tells a page of the rows there are.
-    async fn list(&mut self, hub: &WatchHub, after: Option<Uuid>, mut greatest: i64) -> Result<Option<Bytes>, Stop> {
+    async fn list(
+        &mut self,
+        hub: &WatchHub,
+        after: Option<Uuid>,
+        mut greatest: i64,
+    ) -> Result<Option<Bytes>, Stop> {
         let rows = hub.store.rows_after(self.rows_of(hub), after, PAGE).await?;
         let mut text = Vec::new();
         for row in &rows {
@@ -229,7 +233,8 @@ impl Watch {
             }
         }
         if self.listed.len() > LISTED_MAX {
-            let detail = "the rows change faster than this client reads them; watch less of them, or read faster";
+            let detail =
+                "the rows change faster than this client reads them; watch less of them, or read faster";
             return Err(Error::new(ErrorCode::Unavailable, detail).into());
         }
         self.phase = match rows.last().filter(|_| rows.len() >= usize::from(PAGE)) {

@@ -34,7 +34,8 @@ const ROW_BYTES: usize = 1024;
 impl WatchHub {
     /// Follows the database until the control plane stops.
     pub async fn run(self: Arc<Self>) {
-        let mut tail = Tail { decided: Decided::default(), fold: Fold::new(AHEAD_MAX), failed: false, waiting: 0 };
+        let mut tail =
+            Tail { decided: Decided::default(), fold: Fold::new(AHEAD_MAX), failed: false, waiting: 0 };
         let mut stop = self.stop.clone();
         let mut changes = self.store.changes();
         while !*stop.borrow() {
@@ -69,7 +70,10 @@ impl WatchHub {
                 }
             }
             // One look serves all hints that came together.
-            while !matches!(changes.try_recv(), Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed)) {}
+            while !matches!(
+                changes.try_recv(),
+                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed)
+            ) {}
         }
     }
 }
@@ -119,7 +123,10 @@ fn batch(hub: &WatchHub, after: i64, upto: i64, told: Vec<Told>) -> Batch {
 }
 
 /// The rows that `changes` name, as they are now.
-pub(super) async fn rows_of(store: &Store, changes: &[Change]) -> Result<HashMap<Uuid, Resource>, StoreError> {
+pub(super) async fn rows_of(
+    store: &Store,
+    changes: &[Change],
+) -> Result<HashMap<Uuid, Resource>, StoreError> {
     let mut rows = HashMap::new();
     for registered in store.registry().types() {
         let of_type = changes.iter().filter(|change| change.type_index == registered.index);

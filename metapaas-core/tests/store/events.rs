@@ -55,14 +55,16 @@ async fn a_change_of_a_child_is_an_event_of_its_instance_too() {
                 (now.meta.revision, Changed, a_id, a_id),
             ]
         );
-        let expected = [(home.meta.revision, Created, a_id, a_id), (changed.meta.revision, Changed, a_id, a_id)];
+        let expected =
+            [(home.meta.revision, Created, a_id, a_id), (changed.meta.revision, Changed, a_id, a_id)];
         assert_eq!(of(home_id), expected);
         assert_eq!(of(memo.meta.id), [(memo.meta.revision, Created, home_id, a_id)]);
         let last = format!("SELECT generation FROM metapaas_events WHERE seq = {}", now.meta.revision);
         assert_eq!(world.database.int(&last).await, Some(now.meta.generation));
         let last = format!("SELECT generation FROM metapaas_events WHERE seq = {}", changed.meta.revision);
         assert_eq!(world.database.int(&last).await, Some(changed.meta.generation));
-        let detail = format!("SELECT CAST(detail AS text) FROM metapaas_events WHERE seq = {}", now.meta.revision);
+        let detail =
+            format!("SELECT CAST(detail AS text) FROM metapaas_events WHERE seq = {}", now.meta.revision);
         let detail: Value = serde_json::from_str(&world.database.text(&detail).await.unwrap()).unwrap();
         let child = json!({"plural": "pages", "id": home_id, "name": "home", "action": "updated"});
         assert_eq!(detail, json!({ "child": child }));
@@ -81,7 +83,8 @@ async fn a_number_that_is_taken_and_not_committed_holds_back_what_comes_after_it
     let slow = tokio::spawn(async move {
         let work = database.write("hold a number", move |tx| {
             Box::pin(async move {
-                let sql = "DO $$ BEGIN PERFORM pg_current_xact_id(); PERFORM nextval('metapaas_revision'); END $$";
+                let sql =
+                    "DO $$ BEGIN PERFORM pg_current_xact_id(); PERFORM nextval('metapaas_revision'); END $$";
                 tx.execute_script("take a number", sql).await?;
                 taken.send(()).unwrap();
                 committed.await.unwrap();

@@ -86,7 +86,11 @@ impl Fold {
             if let Some(id) = line("id: ") {
                 let id: i64 = id.parse().unwrap();
                 let is_mark = matches!(kind, "SYNCED" | "BOOKMARK");
-                assert!(Some(id) > self.position || is_mark && Some(id) == self.position, "{id} {:?}", self.position);
+                assert!(
+                    Some(id) > self.position || is_mark && Some(id) == self.position,
+                    "{id} {:?}",
+                    self.position
+                );
                 self.position = Some(id);
             }
             self.synced |= kind == "SYNCED";
@@ -151,7 +155,8 @@ async fn remove(world: &World, id: &str) {
         let next = "UPDATE metapaas_counters SET value = value + 1 WHERE name = 'revision';";
         (next, "(SELECT value FROM metapaas_counters WHERE name = 'revision')", "0")
     } else {
-        let number = "nextval(CASE WHEN pg_current_xact_id() IS NOT NULL THEN 'metapaas_revision'::regclass END)";
+        let number =
+            "nextval(CASE WHEN pg_current_xact_id() IS NOT NULL THEN 'metapaas_revision'::regclass END)";
         ("", number, "now()")
     };
     let sql = format!(
@@ -180,7 +185,8 @@ impl From<StoreError> for Given {
 
 /// Makes, changes and deletes rows until it is enough.
 async fn write(world: Arc<World>, writer: usize, rounds: usize) {
-    let [site, page] = ["instances", "pages"].map(|plural| world.store.registry().find("site", plural).unwrap().ty);
+    let [site, page] =
+        ["instances", "pages"].map(|plural| world.store.registry().find("site", plural).unwrap().ty);
     let is_postgres = world.database.file().is_none();
     for round in 0..rounds {
         let name = format!("w{writer}-{round}");
@@ -279,7 +285,10 @@ async fn a_watch_ends_when_the_control_plane_stops_or_the_events_are_gone() {
     }
     let site = world.store.registry().root("site").unwrap();
     plane.hub.check_position(1, &[site]).await.unwrap();
-    world.database.run("INSERT INTO metapaas_counters (name, value) VALUES ('retired:site.instances', 5)").await;
+    world
+        .database
+        .run("INSERT INTO metapaas_counters (name, value) VALUES ('retired:site.instances', 5)")
+        .await;
     world.database.run("UPDATE metapaas_counters SET value = 9 WHERE name = 'revision'").await;
     assert_eq!(plane.hub.check_position(4, &[site]).await.unwrap_err().code, ErrorCode::Expired);
     plane.hub.check_position(5, &[site]).await.unwrap();

@@ -93,6 +93,9 @@ pub struct Set {
     /// Check everything and tell what would happen, change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Only if it still has this revision, as `get -o json` shows it
+    #[arg(long, value_name = "REVISION", value_parser = etag)]
+    pub(super) if_match: Option<String>,
 }
 
 /// `delete PATH`
@@ -106,6 +109,9 @@ pub struct Delete {
     /// Check everything and tell what would happen, change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Only if it still has this revision, as `get -o json` shows it
+    #[arg(long, value_name = "REVISION", value_parser = etag)]
+    pub(super) if_match: Option<String>,
 }
 
 /// `action PATH VERB [name=value ...]`
@@ -137,6 +143,17 @@ pub enum WaitFor {
     Active,
     /// It is gone
     Deleted,
+}
+
+/// A revision as an entity tag; a tag stays as it is.
+fn etag(text: &str) -> Result<String, String> {
+    let is_revision = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_tag = text == "*" || (text.len() > 1 && text.starts_with('"') && text.ends_with('"'));
+    match (is_revision, is_tag) {
+        (true, _) => Ok(format!("\"{text}\"")),
+        (_, true) => Ok(text.to_owned()),
+        _ => Err("write the number after `revision` in what `metapaas get -o json` shows".into()),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -23,6 +23,19 @@ const STREAM_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The most items that one page has.
 pub(crate) const PAGE: usize = 1000;
 
+/// Pauses before a request is sent again whose connection was lost: time for a control plane to start.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+const IDEMPOTENCY_KEY: header::HeaderName = header::HeaderName::from_static("idempotency-key");
+
+/// A header of a request.
+type Header<'a> = (header::HeaderName, &'a str);
+
 const PROJECTS: &str = "/v1/iam/projects";
 
 /// What every command has at hand.
@@ -70,22 +83,27 @@ impl Api {
 
     /// Reads.
     pub(crate) async fn get(&self, path: &str, query: &Query<'_>) -> Result<Answer, CliError> {
-        self.send(Method::GET, path, query, None, None).await
+        self.send(Method::GET, path, query, None, &[]).await
     }
 
     /// Reads what is newer than `etag`; the answer's status is 304 when nothing is.
     pub(crate) async fn get_newer(&self, path: &str, etag: Option<&str>) -> Result<Answer, CliError> {
-        self.send(Method::GET, path, &[], None, etag).await
+        let etag: Vec<Header<'_>> = etag.map(|etag| (header::IF_NONE_MATCH, etag)).into_iter().collect();
+        self.send(Method::GET, path, &[], None, &etag).await
     }
 
-    /// Makes or runs something.
+    /// Makes or runs something, once: below `/v1/types` it carries a key, so that it can be sent again when the
+    /// connection is lost and nobody knows how far it came.
     pub(crate) async fn post(&self, path: &str, query: &Query<'_>, body: &Value) -> Result<Answer, CliError> {
-        self.send(Method::POST, path, query, Some(body), None).await
+        let key = Uuid::new_v4().to_string();
+        let headers = [(IDEMPOTENCY_KEY, key.as_str())];
+        let headers = if path.starts_with("/v1/types/") { &headers[..] } else { &[] };
+        self.send(Method::POST, path, query, Some(body), headers).await
     }
 
     /// Asks for what needs no words.
     pub(crate) async fn post_nothing(&self, path: &str) -> Result<Answer, CliError> {
-        self.send(Method::POST, path, &[], None, None).await
+        self.send(Method::POST, path, &[], None, &[]).await
     }
 
     /// Changes something.
@@ -95,12 +113,37 @@ impl Api {
         query: &Query<'_>,
         body: &Value,
     ) -> Result<Answer, CliError> {
-        self.send(Method::PATCH, path, query, Some(body), None).await
+        self.send(Method::PATCH, path, query, Some(body), &[]).await
+    }
+
+    /// Changes something once, if it still has that entity tag.
+    pub(crate) async fn patch_if(
+        &self,
+        path: &str,
+        query: &Query<'_>,
+        body: &Value,
+        etag: Option<&str>,
+    ) -> Result<Answer, CliError> {
+        let key = Uuid::new_v4().to_string();
+        let mut headers = vec![(IDEMPOTENCY_KEY, key.as_str())];
+        headers.extend(etag.map(|etag| (header::IF_MATCH, etag)));
+        self.send(Method::PATCH, path, query, Some(body), &headers).await
     }
 
     /// Removes something.
     pub(crate) async fn delete(&self, path: &str, query: &Query<'_>) -> Result<Answer, CliError> {
-        self.send(Method::DELETE, path, query, None, None).await
+        self.send(Method::DELETE, path, query, None, &[]).await
+    }
+
+    /// Removes something, if it still has that entity tag.
+    pub(crate) async fn delete_if(
+        &self,
+        path: &str,
+        query: &Query<'_>,
+        etag: Option<&str>,
+    ) -> Result<Answer, CliError> {
+        let headers: Vec<Header<'_>> = etag.map(|etag| (header::IF_MATCH, etag)).into_iter().collect();
+        self.send(Method::DELETE, path, query, None, &headers).await
     }
 
     /// Opens a stream of server-sent events, after a position or from the beginning.
@@ -146,10 +189,13 @@ impl Api {
         path: &str,
         query: &Query<'_>,
         body: Option<&Value>,
-        etag: Option<&str>,
+        headers: &[Header<'_>],
     ) -> Result<Answer, CliError> {
         let mut token = self.session.token(&self.http).await?;
         let mut renewed = false;
+        let is_repeatable = headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
+        let mut pauses = PAUSES.iter().filter(|_| is_repeatable);
+        let mut was_sent = false;
         loop {
             let mut request = self.http.request(method.clone(), format!("{}{path}", self.endpoint()));
             if !query.is_empty() {
@@ -158,8 +204,8 @@ impl Api {
             if let Some(token) = &token {
                 request = request.bearer_auth(token);
             }
-            if let Some(etag) = etag {
-                request = request.header(header::IF_NONE_MATCH, etag);
+            for (name, value) in headers {
+                request = request.header(name, *value);
             }
             if let Some(body) = body {
                 request = request.json(body);
@@ -173,6 +219,13 @@ impl Api {
                         Some(fresh) => token = Some(fresh),
                         None => return Err(self.session.refused(problem)),
                     }
+                }
+                Err(error)
+                    if error.is_lost(was_sent)
+                        && let Some(pause) = pauses.next() =>
+                {
+                    was_sent = true;
+                    tokio::time::sleep(*pause).await;
                 }
                 other => return other,
             }

@@ -103,6 +103,7 @@ pub(crate) struct ApiProblem {
     /// The status code of the answer; the answer's own, not the body's.
     #[serde(skip)]
     pub(crate) status: u16,
+    code: String,
     title: String,
     detail: Option<String>,
     request_id: Option<String>,
@@ -208,6 +209,16 @@ impl CliError {
     /// Whether the server no longer keeps what was asked for.
     pub(crate) const fn is_expired(&self) -> bool {
         matches!(self, Self::Api(problem) if problem.status == 410)
+    }
+
+    /// Whether nobody knows what became of a request: its connection was lost, or it is still carried out. After a
+    /// first loss a server that cannot be reached may be one that starts again.
+    pub(crate) fn is_lost(&self, was_sent: bool) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => !source.is_timeout() && (was_sent || !source.is_connect()),
+            Self::Api(problem) => was_sent && problem.code == "IDEMPOTENCY_IN_PROGRESS",
+            _ => false,
+        }
     }
 
     /// Whether the server says that the thing is not there.

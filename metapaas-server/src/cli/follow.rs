@@ -118,7 +118,9 @@ async fn follow(
                     client.output.note("the server does not answer; trying again");
                 }
                 Err(error) if error.is_expired() => {
-                    client.output.note("what happened meanwhile is no longer kept; this is how things are now");
+                    client
+                        .output
+                        .note("what happened meanwhile is no longer kept; this is how things are now");
                     after = None;
                 }
                 Err(error) => return Err(error),
@@ -147,7 +149,9 @@ async fn stream(
     let mut reader = Reader::default();
     loop {
         // A connection that broke is no different from one that ended.
-        let Ok(Ok(Some(bytes))) = tokio::time::timeout(SILENCE, response.chunk()).await else { return Ok(()) };
+        let Ok(Ok(Some(bytes))) = tokio::time::timeout(SILENCE, response.chunk()).await else {
+            return Ok(());
+        };
         reader.push(&bytes);
         while let Some(event) = reader.next() {
             *pause = FIRST_PAUSE;

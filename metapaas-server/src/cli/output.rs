@@ -71,7 +71,11 @@ impl Output {
 
     /// Writes one of many results that come one after another: a line for people, a line of JSON or a YAML document
     /// for programs.
-    pub(crate) fn line(&mut self, value: &Value, for_people: impl FnOnce() -> String) -> Result<(), CliError> {
+    pub(crate) fn line(
+        &mut self,
+        value: &Value,
+        for_people: impl FnOnce() -> String,
+    ) -> Result<(), CliError> {
         match self.format {
             Format::Table => self.write(&format!("{}\n", for_people())),
             Format::Json => self.write(&format!("{value}\n")),

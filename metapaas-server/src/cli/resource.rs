@@ -154,7 +154,7 @@ pub(super) async fn set(client: &mut Client<'_>, arguments: &Set) -> Result<(), 
     if arguments.dry_run {
         query.push(("dry_run", "true".into()));
     }
-    let changed = client.api.patch(&item.url, &query, &change).await?.body;
+    let changed = client.api.patch_if(&item.url, &query, &change, arguments.if_match.as_deref()).await?.body;
     let verb = if arguments.dry_run { "would be changed" } else { "changed" };
     client.output.say(&format!("{} {verb}", clean(&item.label)))?;
     if !arguments.wait || arguments.dry_run {
@@ -172,7 +172,7 @@ pub(super) async fn delete(client: &mut Client<'_>, arguments: &Delete) -> Resul
     if arguments.dry_run {
         query.push(("dry_run", "true".into()));
     }
-    let answer = client.api.delete(&item.url, &query).await?;
+    let answer = client.api.delete_if(&item.url, &query, arguments.if_match.as_deref()).await?;
     if arguments.dry_run {
         client.output.say(&format!("{label} would be deleted"))?;
         return client.output.show(&answer.body, || view::details(&answer.body, item.collection.ty));

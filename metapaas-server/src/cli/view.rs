@@ -38,8 +38,8 @@ pub(crate) fn details(resource: &Value, ty: &TypeInfo) -> String {
     for node in resource["nodes"].as_array().into_iter().flatten() {
         row("node", &Value::String(node_line(node)));
     }
-    for step in resource["plan"].as_array().into_iter().flatten() {
-        row("would", step);
+    for step in plan(resource) {
+        row("would", &Value::String(step));
     }
     for condition in resource["conditions"].as_array().into_iter().flatten() {
         if condition["type"] != "Ready" {
@@ -51,6 +51,21 @@ pub(crate) fn details(resource: &Value, ty: &TypeInfo) -> String {
     row("created", &resource["created_at"]);
     row("updated", &resource["updated_at"]);
     pairs(rows)
+}
+
+/// The steps of a dry run, a line each.
+pub(crate) fn plan(resource: &Value) -> Vec<String> {
+    let Some(steps) = resource["plan"].as_array() else { return Vec::new() };
+    if steps.is_empty() {
+        return vec!["no node has to act".into()];
+    }
+    let line = |step: &Value| {
+        let [node, action, reason, disruption] =
+            ["node", "action", "reason", "disruption"].map(|part| plain(&step[part]));
+        let notice = if disruption == "none" { String::new() } else { format!(", {disruption}") };
+        format!("{} ({reason}{notice})", join_words(&[action, node]))
+    };
+    steps.iter().map(line).collect()
 }
 
 /// Status, and in brackets what it waits for.

@@ -47,6 +47,10 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId("-".into()));
     let context = authenticate(&app, &parts.headers, id).await?;
     let call = Call { app: &app, context, headers: &parts.headers, query: parts.uri.query() };
+    if parts.method != Method::GET {
+        // A change with a parameter that it does not know, such as `dry_run`, must not be made.
+        call.project_parameter()?;
+    }
     match (&parts.method, words.as_slice()) {
         (&Method::POST, ["logout"]) => {
             app.iam.logout(bearer(&parts.headers)?).await?;

@@ -85,7 +85,11 @@ impl Query {
         let word = self.given.remove(name)?;
         // PostgreSQL takes no NUL in a text.
         if word.chars().any(char::is_control) || word.len() > 256 {
-            self.wrong(&format!("?{name}"), "INVALID_VALUE", "expected at most 256 bytes, no control characters");
+            self.wrong(
+                &format!("?{name}"),
+                "INVALID_VALUE",
+                "expected at most 256 bytes, no control characters",
+            );
             return None;
         }
         Some(word)

@@ -52,7 +52,8 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
     match (method, resolve(&app.registry, path)?) {
         (&Method::GET, Target::Type(root)) => types::one(&app, &call.context, root).await,
         (&Method::GET, Target::Versions(root)) => types::versions(root),
-        (&Method::GET, Target::Collection(registered, locator)) if parts.method == Method::GET && is_stream_wanted(&parts.headers) =>
+        (&Method::GET, Target::Collection(registered, locator))
+            if parts.method == Method::GET && is_stream_wanted(&parts.headers) =>
         {
             call.watch(registered, locator).await
         }

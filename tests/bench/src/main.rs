@@ -196,7 +196,11 @@ async fn run(arguments: &Arguments) -> Result<(), BenchError> {
 /// Instances that are watched.
 const WATCHED: usize = 50;
 
-async fn measure_watchers(arguments: &Arguments, store: Store, report: &mut Report) -> Result<(), BenchError> {
+async fn measure_watchers(
+    arguments: &Arguments,
+    store: Store,
+    report: &mut Report,
+) -> Result<(), BenchError> {
     watchers::allow_files();
     let database = (store == Store::Postgres).then_some(arguments.metapaas_postgres.as_str());
     let start = Start { kind: Kind::Metapaas, store, program: &arguments.metapaas, database };

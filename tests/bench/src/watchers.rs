@@ -99,9 +99,11 @@ pub(crate) async fn measure(
 
     delivered.sort_unstable();
     let last = delivered.len().checked_sub(1).ok_or(BenchError::NoAnswer)?;
-    let milliseconds = |share: usize| f64::from(delivered[(delivered.len() * share / 100).min(last)]) / 1000.0;
+    let milliseconds =
+        |share: usize| f64::from(delivered[(delivered.len() * share / 100).min(last)]) / 1000.0;
     let mebibytes = |bytes: u64| f64::from(u32::try_from(bytes / 1024).unwrap_or(u32::MAX)) / 1024.0;
-    let each = mebibytes(open.saturating_sub(before)) * 1024.0 / f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    let each =
+        mebibytes(open.saturating_sub(before)) * 1024.0 / f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     let on = format!("{count} watches, {CHANGES_PER_SECOND} changes/s, {store:?}");
     for (what, value, unit) in [
         ("delivery, p50", milliseconds(50), "ms"),

@@ -66,7 +66,8 @@ impl Serialize for Event {
         map.serialize_entry("parent_id", &self.parent_id)?;
         map.serialize_entry("name", &self.name)?;
         map.serialize_entry("action", &self.action)?;
-        let actor = serde_json::json!({ "kind": self.actor_kind, "id": self.actor_id, "name": self.actor_name });
+        let actor =
+            serde_json::json!({ "kind": self.actor_kind, "id": self.actor_id, "name": self.actor_name });
         map.serialize_entry("actor", &actor)?;
         map.serialize_entry("request_id", &self.request_id)?;
         map.serialize_entry("generation", &self.generation)?;
@@ -234,7 +235,8 @@ impl Store {
 
     /// The types that the events of `filter` may be of.
     pub fn event_types(&self, filter: &EventFilter) -> Vec<&RegisteredType> {
-        let fits = |wanted: &Option<String>, word: &str| wanted.as_deref().is_none_or(|wanted| wanted == word);
+        let fits =
+            |wanted: &Option<String>, word: &str| wanted.as_deref().is_none_or(|wanted| wanted == word);
         let types = self.registry.types().iter();
         types.filter(|one| fits(&filter.slug, one.ty.slug) && fits(&filter.plural, one.ty.plural)).collect()
     }

@@ -138,7 +138,8 @@ impl Store {
             let last = self.last_position().await?;
             let is_new = decided.open.back().is_none_or(|(number, _)| *number < last);
             if is_new && decided.open.len() < OPEN_MAX {
-                let id = self.number("take a transaction id", "SELECT pg_current_xact_id()::text::bigint").await?;
+                let id =
+                    self.number("take a transaction id", "SELECT pg_current_xact_id()::text::bigint").await?;
                 decided.open.push_back((last, id));
             }
             let before = decided.upto;

@@ -91,8 +91,17 @@ impl Store {
         upto: i64,
         limit: u16,
     ) -> Result<Changes, StoreError> {
-        let columns =
-            ["seq", "type", "plural", "resource_id", "project_id", "instance_id", "parent_id", "name", "action"];
+        let columns = [
+            "seq",
+            "type",
+            "plural",
+            "resource_id",
+            "project_id",
+            "instance_id",
+            "parent_id",
+            "name",
+            "action",
+        ];
         let mut query = Query::select();
         query
             .columns(columns.map(Alias::new))

@@ -150,7 +150,8 @@ mod tests {
             };
             let next = store.retire_events(0, now - chrono::Duration::days(3), &cutoff).await.unwrap();
             assert_eq!(next, None, "the rest is newer");
-            let kept = |name: &str| format!("SELECT value FROM metapaas_counters WHERE name = 'retired:{name}'");
+            let kept =
+                |name: &str| format!("SELECT value FROM metapaas_counters WHERE name = 'retired:{name}'");
             assert_eq!(database.int(&kept("short.instances")).await, Some(2), "it is known what is gone");
             assert_eq!(database.int(&kept("long.instances")).await, None);
             assert_eq!(database.int("SELECT count(*) FROM metapaas_events").await, Some(3));

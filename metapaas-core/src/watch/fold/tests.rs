@@ -57,9 +57,13 @@ fn check(
     expected: &[(i64, Uuid, Kind)],
 ) {
     let changes = changes.iter().map(|(position, id, action)| change(*position, *id, *action)).collect();
-    let rows: HashMap<Uuid, Resource> = rows.iter().map(|(id, revision)| (*id, row(*id, *revision))).collect();
-    let told: Vec<_> =
-        fold.step(changes, rows, upto).iter().map(|Told { position, id, kind, .. }| (*position, *id, *kind)).collect();
+    let rows: HashMap<Uuid, Resource> =
+        rows.iter().map(|(id, revision)| (*id, row(*id, *revision))).collect();
+    let told: Vec<_> = fold
+        .step(changes, rows, upto)
+        .iter()
+        .map(|Told { position, id, kind, .. }| (*position, *id, *kind))
+        .collect();
     assert_eq!(told, expected, "up to {upto}");
 }
 

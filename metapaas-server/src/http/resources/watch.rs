@@ -4,9 +4,9 @@ use axum::http::{HeaderMap, header};
 use metapaas_core::authz::{Allowed, Projects, authorize};
 use metapaas_core::descriptor::Action;
 use metapaas_core::error::Error;
+use metapaas_core::query::Selected;
 use metapaas_core::registry::RegisteredType;
 use metapaas_core::request::RequestContext;
-use metapaas_core::query::Selected;
 use metapaas_core::resource::Resource;
 use metapaas_core::store::Locator;
 use metapaas_core::watch::{Begin, Matches, Render, View, WatchRequest};
@@ -61,11 +61,7 @@ impl Call<'_> {
                 Some(above) => reach.and(authorize(context, above, Action::Read).sees()),
                 None => reach,
             };
-            if reach.covers(&watched) {
-                Ok(())
-            } else {
-                Err(Error::forbidden(&ty.permission(Action::Watch)))
-            }
+            if reach.covers(&watched) { Ok(()) } else { Err(Error::forbidden(&ty.permission(Action::Watch))) }
         };
         let request = WatchRequest {
             registered,
@@ -99,7 +95,8 @@ fn view(list: ListRequest) -> View {
     View {
         matches: filter.map(|filter| -> Box<Matches> { Box::new(move |row| filter.accepts(row)) }),
         render: selection.map(|selection| -> Box<Render> {
-            let shown = move |row: &Resource| serde_json::to_value(Selected { row, selection: Some(&selection) });
+            let shown =
+                move |row: &Resource| serde_json::to_value(Selected { row, selection: Some(&selection) });
             Box::new(move |row| shown(row).unwrap_or_default())
         }),
     }
@@ -126,7 +123,10 @@ mod tests {
             let (own, of_list) = split(query);
             format!("{own} {of_list}")
         };
-        assert_eq!(split(Some("a=1&last_event_id=7&filter=x&limit=5")), "last_event_id=7&limit=5 a=1&filter=x");
+        assert_eq!(
+            split(Some("a=1&last_event_id=7&filter=x&limit=5")),
+            "last_event_id=7&limit=5 a=1&filter=x"
+        );
         assert_eq!(split(None), " ");
     }
 
