@@ -42,6 +42,11 @@ fn engine(mut arguments: Vec<OsString>) -> ExitCode {
     engines.run(&name, arguments)
 }
 
+/// Asks a service for a page.
+async fn fetch(url: &str) -> Result<reqwest::Response, reqwest::Error> {
+    metapaas_core::agent::http::client(None).unwrap().no_proxy().build()?.get(url).send().await
+}
+
 /// A test that runs in a runtime of its own.
 fn trial(name: &'static str, test: impl AsyncFnOnce() + Send + 'static) -> Trial {
     Trial::test(name, move || {

@@ -157,7 +157,7 @@ impl Node {
 
     async fn get(&self, path: &str) -> String {
         let url = format!("http://{}:8080{path}", address(self.id));
-        reqwest::get(url).await.unwrap().text().await.unwrap()
+        crate::fetch(&url).await.unwrap().text().await.unwrap()
     }
 
     /// The process of the web server.

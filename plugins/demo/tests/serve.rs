@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
-use crate::trial;
+use crate::{fetch, trial};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -75,7 +75,7 @@ impl Served {
         let served = Self { engine, address, file };
         served.put(site);
         let began = Instant::now();
-        while reqwest::get(format!("http://{}/health", served.address)).await.is_err() {
+        while fetch(&format!("http://{}/health", served.address)).await.is_err() {
             assert!(began.elapsed() < Duration::from_secs(30), "the engine never answers");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -88,7 +88,7 @@ impl Served {
 
     /// Status, content type and body.
     async fn get(&self, path: &str) -> (u16, String, String) {
-        let answer = reqwest::get(format!("http://{}{path}", self.address)).await.unwrap();
+        let answer = fetch(&format!("http://{}{path}", self.address)).await.unwrap();
         let kind = answer.headers().get("content-type");
         let kind = kind.map(|kind| kind.to_str().unwrap().to_owned()).unwrap_or_default();
         (answer.status().as_u16(), kind, answer.text().await.unwrap())
