@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use metapaas_core::store::{Database, StoreError};
 use metapaas_tests::harness::{Answer, Installation, On, PATIENCE, answer, eventually};
+use metapaas_tests::sse::Stream;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -218,6 +219,28 @@ async fn a_client_that_takes_nothing_of_its_answer_is_cut_off() {
     });
     assert!(sent.await.expect("it is cut off").is_err());
     let _ = installation.get("/healthz").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_is_no_slow_request_and_no_idle_connection() {
+    let settings = [
+        ("METAPAAS_REQUEST_TIMEOUT", "1"),
+        ("METAPAAS_IDLE_TIMEOUT", "1"),
+        ("METAPAAS_HEADER_TIMEOUT", "1"),
+        ("METAPAAS_WRITE_TIMEOUT", "1"),
+    ];
+    let installation = with(&settings).await;
+    let mut stream = Stream::open(&installation, DEMO, None).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let project = installation.default_project().await;
+    let body = json!({ "name": "my-demo", "project_id": project, "greeting": "hi" });
+    let _ = installation.call(Method::POST, DEMO, body).await.expect(201);
+    loop {
+        let event = stream.next().await.expect("the stream goes on");
+        if event.object["name"] == "my-demo" {
+            break;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use metapaas_tests::harness::{Installation, On, answer, eventually, recorded_pid};
+use metapaas_tests::sse::Stream;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -319,6 +320,7 @@ async fn nothing_secret_is_written_or_told(on: On) {
     told.push(installation.call(Method::POST, ENTRIES, entry).await.expect(201));
     let share = json!({ "name": "ann", "pin": pin });
     told.push(installation.call(Method::POST, &format!("{ENTRIES}/first/shares"), share).await.expect(201));
+    let mut watch = Stream::open(&installation, VAULTS, None).await;
     let patch = json!({ "note": "seen", "password": password });
     told.push(installation.call(Method::PATCH, ONE, patch).await.expect(200));
     let user = json!({ "name": "vera", "password": user_password });
@@ -330,6 +332,13 @@ async fn nothing_secret_is_written_or_told(on: On) {
     let tokens = "/v1/iam/service-accounts/robot/tokens";
     let service = installation.call(Method::POST, tokens, json!({})).await.expect(201).body;
     installation.active(ONE).await;
+    let mut watched = Vec::new();
+    while let Some(event) = watch.next().await {
+        watched.push(event.object);
+        if watched.last().is_some_and(|object| object["note"] == "seen") {
+            break;
+        }
+    }
 
     // Mistakes with secrets in them.
     for body in [
@@ -411,6 +420,8 @@ async fn nothing_secret_is_written_or_told(on: On) {
     ] {
         told.push(installation.get(path).await);
     }
+    assert!(watched.iter().any(|object| object["note"] == "seen"), "{watched:?}");
+    markers.absent("a watch", json!(watched).to_string().as_bytes());
     for answer in &told {
         markers.absent("an answer", format!("{:?} {}", answer.headers, answer.body).as_bytes());
     }
