@@ -6,6 +6,7 @@
 mod clients;
 mod invariants;
 mod rounds;
+mod watcher;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 use self::clients::Clients;
 use self::rounds::{Faults, Random};
+use self::watcher::Watcher;
 use crate::PROGRAM;
 
 const DEMO: &str = "/v1/types/demo/instances";
@@ -42,6 +44,7 @@ async fn survives(on: On, replicas: usize, rounds: u64) {
     }
     let urls = Arc::new(Mutex::new(planes.iter().map(|plane| plane.url.clone()).collect::<Vec<_>>()));
     let project = planes[0].default_project().await;
+    let watcher = Watcher::start(urls.clone(), planes[0].token.clone(), Random::new(!seed));
     let clients = Clients::start(urls.clone(), planes[0].token.clone(), project, Random::new(seed));
 
     let mut faults = Faults { planes, urls, sql: sql.clone(), random: Random::new(seed ^ 0x5eed) };
@@ -57,7 +60,7 @@ async fn survives(on: On, replicas: usize, rounds: u64) {
             planes[0].url.clone(),
             planes[0].token.clone(),
         );
-        invariants::Checks { dirs: planes_dirs, url, token, sql, ledgers }.run()
+        invariants::Checks { dirs: planes_dirs, url, token, sql, ledgers, watcher }.run()
     });
     if let Err(failed) = checked.await {
         if let Ok(file) = std::env::var("METAPAAS_FAULT_LOG") {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::DEMO;
 use super::clients::Ledger;
+use super::watcher::Watcher;
 
 /// Longest wait until everything has settled.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -25,6 +26,7 @@ pub(super) struct Checks {
     pub(super) token: String,
     pub(super) sql: Database,
     pub(super) ledgers: Vec<Ledger>,
+    pub(super) watcher: Watcher,
 }
 
 impl Checks {
@@ -38,6 +40,7 @@ impl Checks {
         self.settled().await;
         println!("{acknowledged} acknowledged changes; settled {:?} after the last fault", since.elapsed());
         self.promises_are_kept().await;
+        self.the_watch_tells_the_list().await;
         self.nodes_are_what_rows_say().await;
         self.nothing_is_written().await;
         self.deleted_means_nothing_left().await;
@@ -133,6 +136,26 @@ impl Checks {
             }
         }
         assert!(found.is_empty(), "nobody made these: {found:#?}");
+    }
+
+    /// What a watch has told, whoever told it, adds up to the list.
+    async fn the_watch_tells_the_list(&self) {
+        let since = Instant::now();
+        loop {
+            let list = self.get(&format!("{DEMO}?limit=1000")).await;
+            let listed: BTreeMap<String, Value> = list["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| (row["id"].as_str().unwrap().to_owned(), row.clone()))
+                .collect();
+            let told = self.watcher.rows();
+            if told == listed {
+                return;
+            }
+            assert!(since.elapsed() < PATIENCE, "told {told:#?}\nlisted {listed:#?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     async fn pages_are_kept(&self, instance: &Value, known: &BTreeMap<String, Vec<Value>>) {
