@@ -31,6 +31,7 @@ use crate::authz::Allowed;
 use crate::descriptor::{Action, TypeDescriptor};
 use crate::error::{Error, ErrorCode};
 use crate::iam::password::Passwords;
+pub(crate) use crate::iam::password::{PASSWORD_MAX, PASSWORD_MIN};
 use crate::role::PLATFORM_PROJECT;
 pub use crate::store::iam::bindings::{Binding, Membership, Principal};
 pub use crate::store::iam::projects::Project;

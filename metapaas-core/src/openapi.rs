@@ -4,6 +4,7 @@
 
 mod body;
 mod build;
+mod complete;
 mod events;
 mod field;
 mod iam;
@@ -11,16 +12,18 @@ mod lists;
 mod shared;
 mod system;
 mod types;
+mod v3_0;
 
 #[cfg(test)]
 mod tests;
 
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{Components, InfoBuilder, OpenApi, OpenApiBuilder, Paths, Server, Tag};
+use utoipa::openapi::{Components, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, Server, Tag};
 
 use self::build::{BEARER, NODE_TOKEN};
 use self::types::Names;
+pub use self::v3_0::reduced;
 use crate::registry::{RegisteredType, Registry};
 use crate::resource::type_name;
 
@@ -54,6 +57,14 @@ pub fn document_of(registry: &Registry, slug: &str) -> Option<OpenApi> {
     Some(parts.finish(&title, root.ty.doc, registry.plugins()[root.plugin].version))
 }
 
+/// The paths of a document, with parameters in braces, and the methods of each.
+pub fn methods(document: &OpenApi) -> Vec<(String, Vec<&'static str>)> {
+    let paths = document.paths.paths.iter();
+    paths
+        .map(|(path, item)| (path.clone(), complete::operations(item).map(|(method, _)| method).collect()))
+        .collect()
+}
+
 /// A document on its way.
 #[derive(Default)]
 struct Parts {
@@ -76,6 +87,7 @@ impl Parts {
     }
 
     fn finish(mut self, title: &str, description: &str, version: &str) -> OpenApi {
+        complete::complete(&mut self.paths);
         shared::add(&mut self.components);
         let bearer = |format: &str, description: &str| {
             let http = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(format);
@@ -87,7 +99,8 @@ impl Parts {
             self.components
                 .add_security_scheme(NODE_TOKEN, bearer("opaque", "The token of one node, for its agent."));
         }
-        let info = InfoBuilder::new().title(title).version(version);
+        let license = LicenseBuilder::new().name("Apache-2.0 OR MIT").identifier(Some("Apache-2.0 OR MIT"));
+        let info = InfoBuilder::new().title(title).version(version).license(Some(license.build()));
         let description = (!description.is_empty()).then_some(description);
         OpenApiBuilder::new()
             .info(info.description(description).build())

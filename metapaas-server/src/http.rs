@@ -1,6 +1,7 @@
 //! The HTTP surface: routes, and what every request goes through.
 
 mod agents;
+mod allow;
 mod body;
 mod change;
 mod error;
@@ -30,6 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
 use tracing::Instrument;
 
+pub use self::allow::Methods;
 use self::error::ApiError;
 use self::headers::request_id;
 pub use self::state::{App, State};
@@ -52,6 +54,7 @@ pub fn router(app: App) -> NormalizePath<Router> {
         .route("/metrics", get(pages::metrics).fallback(error::method_not_allowed))
         .fallback(error::no_such_path)
         .with_state(app.clone())
+        .layer(from_fn_with_state(app.clone(), allow::allow))
         .layer(DefaultBodyLimit::disable())
         .layer(
             ServiceBuilder::new()

@@ -12,8 +12,12 @@ use crate::commands::DialectName;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum SchemaCommand {
-    /// The OpenAPI 3.1 document
-    Openapi,
+    /// The OpenAPI document
+    Openapi {
+        /// 3.1, or a reduced form for generators that know 3.0 only
+        #[arg(long, value_name = "VERSION", value_enum, default_value_t = OpenApiVersion::V3_1)]
+        version: OpenApiVersion,
+    },
     /// CREATE statements of all tables
     Ddl {
         /// For which database
@@ -24,12 +28,27 @@ pub(crate) enum SchemaCommand {
     IamMatrix,
 }
 
+/// Versions of OpenAPI.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum OpenApiVersion {
+    /// The whole document.
+    #[value(name = "3.1")]
+    V3_1,
+    /// The reduced one.
+    #[value(name = "3.0")]
+    V3_0,
+}
+
 pub(crate) fn print(registry: &Registry, command: &SchemaCommand) {
     let text = match command {
-        SchemaCommand::Openapi => {
+        SchemaCommand::Openapi { version } => {
             let document = openapi::document(registry, env!("CARGO_PKG_VERSION"));
             // The document is made of strings and maps; it serialises.
-            serde_json::to_string_pretty(&document).unwrap_or_default()
+            match version {
+                OpenApiVersion::V3_1 => serde_json::to_string_pretty(&document),
+                OpenApiVersion::V3_0 => serde_json::to_string_pretty(&openapi::reduced(&document)),
+            }
+            .unwrap_or_default()
         }
         SchemaCommand::Ddl { dialect } => {
             let dialect = match dialect {

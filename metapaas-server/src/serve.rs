@@ -25,7 +25,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
-use crate::http::{State, router};
+use crate::http::{Methods, State, router};
 use crate::hygiene::{self, CoreDumps};
 use crate::keys;
 use crate::listen::Listener;
@@ -94,9 +94,11 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
 
     let hub = WatchHub::new(started.store.clone(), authenticator.clone(), stop.clone());
     let tail = tokio::spawn(hub.clone().run());
+    let described = openapi::document(&started.registry, env!("CARGO_PKG_VERSION"));
     let app = Arc::new(State {
         hub,
-        openapi: document(&openapi::document(&started.registry, env!("CARGO_PKG_VERSION"))),
+        openapi: document(&described),
+        methods: Methods::of(openapi::methods(&described)),
         openapi_by_slug: documents(&started.registry),
         registry: started.registry.clone(),
         store: started.store.clone(),

@@ -7,6 +7,7 @@ pub mod sse;
 #[cfg(test)]
 mod tidy;
 pub mod vault;
+pub mod zoo;
 
 /// The workspace's root.
 pub fn workspace_root() -> PathBuf {

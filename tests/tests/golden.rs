@@ -26,4 +26,5 @@ fn the_policy_is_what_was_reviewed() {
 #[test]
 fn the_openapi_document_is_what_was_reviewed() {
     check(&["schema", "openapi"], "manifests/openapi.json");
+    check(&["schema", "openapi", "--version", "3.0"], "manifests/openapi-3.0.json");
 }

@@ -8,6 +8,7 @@
 
 mod api;
 mod book;
+mod clients;
 mod docs;
 mod dry_run;
 mod events;
@@ -18,6 +19,7 @@ mod idempotency;
 mod lifecycle;
 mod limits;
 mod lists;
+mod openapi;
 mod problems;
 mod readme;
 mod replicas;

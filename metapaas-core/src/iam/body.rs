@@ -69,9 +69,9 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// A text that must be there; empty when it is not.
+    /// A text that must be there and say something; empty when it does not.
     pub(super) fn required_text(&mut self, name: &str) -> &'a str {
-        if self.given(name).is_none() {
+        if self.given(name).is_none_or(|value| value == "") {
             self.problem(name, "REQUIRED", format!("give {name}"));
         }
         self.text(name).unwrap_or_default()
@@ -92,7 +92,7 @@ impl<'a> Body<'a> {
     pub(super) fn name(&mut self) -> String {
         let name = self.required_text("name");
         let is_right = is_dns_name(name) && name.parse::<Uuid>().is_err();
-        if self.given("name").is_some_and(Value::is_string) && !is_right {
+        if !name.is_empty() && !is_right {
             let detail = "expected 1 to 63 lower-case letters, digits and hyphens, starting with a letter, \
                           not ending with a hyphen, and no UUID";
             self.problem("name", "INVALID_NAME", detail);
@@ -102,7 +102,8 @@ impl<'a> Body<'a> {
 
     /// Repeats what is stored, if given at all.
     pub(super) fn unchanged(&mut self, name: &str, stored: &str) {
-        if self.given(name).is_some_and(|value| value.as_str() != Some(stored)) {
+        // A merge patch with null asks for it to be taken away, which is a change too.
+        if self.members.get(name).is_some_and(|value| value.as_str() != Some(stored)) {
             self.problem(name, "IMMUTABLE", format!("{name} cannot change after create"));
         }
     }

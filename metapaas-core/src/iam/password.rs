@@ -9,9 +9,9 @@ use tokio::sync::Semaphore;
 use crate::error::{Error, ErrorCode};
 
 /// Least length of a password, in characters.
-pub(super) const PASSWORD_MIN: usize = 12;
+pub(crate) const PASSWORD_MIN: usize = 12;
 /// Greatest length of a password, in characters.
-pub(super) const PASSWORD_MAX: usize = 256;
+pub(crate) const PASSWORD_MAX: usize = 256;
 /// Each takes 19 MiB and a processor.
 const AT_ONCE: usize = 2;
 /// How many may wait; more are sent away.

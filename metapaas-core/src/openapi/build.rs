@@ -166,7 +166,7 @@ pub(super) trait OperationExt: Sized {
     fn for_users(self) -> Self;
     /// The permission it takes.
     fn permission(self, permission: &str) -> Self;
-    /// Error answers by status, and any other error.
+    /// Error answers by status; 500 is on every operation.
     fn errors(self, statuses: &[u16]) -> Self;
 }
 
@@ -186,11 +186,7 @@ impl OperationExt for OperationBuilder {
         };
         // Who sends a body may be too slow with it.
         let slow: &[u16] = if statuses.contains(&413) { &[408] } else { &[] };
-        statuses
-            .iter()
-            .chain(slow)
-            .fold(self, of_status)
-            .response("default", Ref::from_response_name("Error"))
+        statuses.iter().chain(slow).fold(self, of_status)
     }
 }
 

@@ -12,6 +12,10 @@ use super::types::with_article;
 use crate::describe::{bounds, constant_default, lengths};
 use crate::descriptor::{FieldDescriptor, FieldKind, TypeDescriptor};
 
+/// Durations as people write them, the units of which are milliseconds or longer.
+const DURATION_PATTERN: &str = "^\\s*([0-9]{1,8}\\s*(millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|\
+                                days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y)\\s*)+$";
+
 /// Where a field stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -89,9 +93,7 @@ impl Shape {
             FieldKind::Uuid | FieldKind::Ref(_) => text("uuid"),
             FieldKind::Timestamp => text("date-time"),
             // The format `duration` of JSON Schema is that of ISO 8601, which this is not.
-            FieldKind::Duration => {
-                typed(Type::String).pattern(Some("^\\s*([0-9]+\\s*[A-Za-z\u{b5}]+\\s*)+$"))
-            }
+            FieldKind::Duration => typed(Type::String).pattern(Some(DURATION_PATTERN)),
             FieldKind::Enum(variants) => {
                 let names = variants.iter().map(|variant| Value::from(variant.name));
                 let names: Vec<Value> = names.chain(may_be_null.then_some(Value::Null)).collect();

@@ -48,12 +48,12 @@ const ERRORS: [(u16, &str, &str); 16] = [
     (431, "HeadersTooLarge", "The header fields are over the limit."),
     (429, "TooManyRequests", "Too many requests."),
     (503, "Unavailable", "The database is away; nothing was changed."),
-    (0, "Error", "Any other error."),
+    (500, "Internal", "A bug of the control plane; the log has more under `request_id`."),
 ];
 
 /// The component of the error answer with that status.
 pub(super) fn error_name(status: u16) -> &'static str {
-    ERRORS.iter().find(|(of, ..)| *of == status).map_or("Error", |(_, name, _)| name)
+    ERRORS.iter().find(|(of, ..)| *of == status).map_or("Internal", |(_, name, _)| name)
 }
 
 pub(super) fn add(components: &mut Components) {
@@ -184,6 +184,12 @@ fn schemas() -> [(&'static str, Schema); 9] {
                 .enum_values(Some(ErrorCode::ALL.map(ErrorCode::as_str))),
         )
         .property("request_id", string("Finds the request in the log."))
+        .property("id", id("With NAME_TAKEN: the resource that has the name or value."))
+        .property("ids", array(id(""), "With AMBIGUOUS_NAME: the resources that have the name."))
+        .property("etag", string("With PRECONDITION_FAILED: the entity tag that the resource has."))
+        .property("permission", string("With FORBIDDEN: the permission that is lacking."))
+        .property("reason", string("With UNAUTHENTICATED: `missing`, or what is wrong with the token."))
+        .property("hint", string("What else may help."))
         .must("errors", array(schema("FieldProblem"), "Everything that is wrong with the request."));
     let field_problem = open("One thing that is wrong with a request.")
         .must(

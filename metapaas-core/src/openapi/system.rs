@@ -3,7 +3,7 @@
 use utoipa::openapi::path::{HttpMethod, OperationBuilder};
 use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{PathItem, RefOr, Type};
+use utoipa::openapi::{Content, PathItem, RefOr, Schema, Type};
 
 use super::Parts;
 use super::build::{
@@ -170,13 +170,25 @@ pub(super) fn probes(parts: &mut Parts) {
         .insert("Probe".into(), open("").must("status", string("`ok`, or what is wrong.")).into());
     let live = read("healthz", "system", "Tell whether the process works", "Probe");
     put(parts, "/healthz", PathItem::new(HttpMethod::Get, live));
-    let ready = read("readyz", "system", "Tell whether it can take requests", "Probe")
-        .response("503", answer_of("It stops, or the database is away.", None, &[]));
+    let ready = read("readyz", "system", "Tell whether it can take requests", "Probe").errors(&[503]);
     put(parts, "/readyz", PathItem::new(HttpMethod::Get, ready));
     let text = Some(("text/plain; version=0.0.4", RefOr::T(string("").into())));
     let metrics = operation("metrics", "system", "Read the metrics in the text format of Prometheus")
         .response("200", answer_of("All metrics.", text, &[]));
     put(parts, "/metrics", PathItem::new(HttpMethod::Get, metrics));
+    let html = Some(("text/html; charset=utf-8", RefOr::T(string("").into())));
+    let docs = operation("docs", "system", "Read this document as a page")
+        .response("200", answer_of("The page. It needs no other host.", html, &[]));
+    put(parts, "/docs", PathItem::new(HttpMethod::Get, docs));
+    let css = Some(("text/css; charset=utf-8", RefOr::T(string("").into())));
+    let mut part = answer_of("The style or the script.", css, &[]);
+    let script = Content::new(Some(RefOr::<Schema>::T(string("").into())));
+    part.content.insert("text/javascript; charset=utf-8".into(), RefOr::T(script));
+    let file = operation("docs_file", "system", "Read a part of the page")
+        .parameter(path("file", string("").enum_values(Some(["docs.css", "docs.js"])), "Which."))
+        .response("200", part)
+        .errors(&[404]);
+    put(parts, "/docs/{file}", PathItem::new(HttpMethod::Get, file));
     let openapi = document("openapi", "system", "Read the OpenAPI document of everything");
     put(parts, "/v1/openapi.json", PathItem::new(HttpMethod::Get, openapi));
 }

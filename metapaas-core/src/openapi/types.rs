@@ -33,12 +33,15 @@ impl Names {
             registry.types().iter().any(|other| other.ty.slug == ty.slug && other.ty.name == name)
         };
         let has_prefix = ty.name.strip_prefix(&slug).is_some_and(|rest| !rest.is_empty());
+        // `Demo` of the slug demo has all there is to say in its name.
+        let has_prefix = has_prefix || ty.name == slug;
         let mut answer = if has_prefix { ty.name.to_owned() } else { format!("{slug}{}", ty.name) };
         // `PageList` beside `Page`, or `DemoPage` beside `Page`.
         let is_taken = ["Create", "Patch", "Replace", "List"]
             .iter()
             .any(|suffix| ty.name.strip_suffix(suffix).is_some_and(exists))
-            || (!has_prefix && exists(&answer));
+            || (!has_prefix && exists(&answer))
+            || (exists(&slug) && ["Create", "Patch", "Replace", "List"].contains(&ty.name));
         if is_taken {
             answer.push_str("Type");
         }

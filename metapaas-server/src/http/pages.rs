@@ -3,6 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use metapaas_core::error::{Error, ErrorCode};
 use serde_json::json;
 
 use super::Answer;
@@ -47,7 +48,7 @@ pub(super) async fn healthz() -> Response {
 /// The process can serve: its database answers and it is not stopping.
 pub(super) async fn readyz(State(app): State<App>) -> Answer {
     if *app.stop.borrow() {
-        return Ok(answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" })));
+        return Err(Error::new(ErrorCode::Unavailable, "this control plane is stopping").into());
     }
     app.store.ping().await?;
     Ok(answer(StatusCode::OK, &json!({ "status": "ok" })))

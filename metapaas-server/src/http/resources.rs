@@ -38,10 +38,11 @@ const UPDATE_ATTEMPTS: usize = 20;
 /// Everything below `/v1/types/`.
 pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
-    if matches!(parts.method, Method::GET | Method::HEAD)
-        && let Ok(Target::OpenApi(root)) = resolve(&app.registry, parts.uri.path())
-    {
-        return types::openapi_of(&app, root.ty.slug);
+    if let Ok(Target::OpenApi(root)) = resolve(&app.registry, parts.uri.path()) {
+        return match parts.method {
+            Method::GET | Method::HEAD => types::openapi_of(&app, root.ty.slug),
+            ref method => Err(wrong_method(method, parts.uri.path()).into()),
+        };
     }
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId("-".into()));
     let context = authenticate(&app, &parts.headers, id).await?;

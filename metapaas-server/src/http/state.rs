@@ -12,6 +12,7 @@ use metapaas_core::watch::WatchHub;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
+use super::allow::Methods;
 use crate::limits::{BodyLimit, Limits};
 use crate::rate::Rates;
 
@@ -36,6 +37,8 @@ pub struct State {
     pub openapi: Bytes,
     /// The document of each type, made once.
     pub openapi_by_slug: Vec<(&'static str, Bytes)>,
+    /// The methods of each path.
+    pub methods: Methods,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
     /// What a request's body may be.

@@ -3,6 +3,7 @@
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder};
 use utoipa::openapi::{Schema, Type};
 
+use crate::iam::{PASSWORD_MAX, PASSWORD_MIN};
 use crate::openapi::build::{
     ObjectExt, array, boolean, closed, formatted, id, integer, nullable, open, page_of, schema, string, time,
 };
@@ -27,11 +28,11 @@ type Schemas = Vec<(&'static str, Schema)>;
 fn sessions() -> Schemas {
     let by_password = closed("A login.")
         .must("grant_type", string("").enum_values(Some(["password"])))
-        .must("username", string("The user's name."))
-        .must("password", secret("The user's password."));
+        .must("username", string("The user's name.").min_length(Some(1)))
+        .must("password", secret("The user's password.").min_length(Some(1)));
     let by_refresh = closed("The next tokens of a session.")
         .must("grant_type", string("").enum_values(Some(["refresh_token"])))
-        .must("refresh_token", secret("The newest one of the session. It works once."));
+        .must("refresh_token", secret("The newest one of the session. It works once.").min_length(Some(1)));
     let tokens = open("Tokens to make requests with.")
         .must("access_token", string("Goes into `Authorization: Bearer`."))
         .must("refresh_token", string("Gets the next tokens. It works once."))
@@ -82,12 +83,12 @@ fn users() -> Schemas {
         shown(open("A new user.")).property("password", string("The generated password; shown this once."));
     let create = closed("A new user.")
         .must("name", user_name("Unique in the installation."))
-        .property("password", optional(secret("Generated and shown once when not given.")))
+        .property("password", optional(new_secret("Generated and shown once when not given.")))
         .property("email", email())
         .property("disabled", disabled());
     let patch = closed("Changes of a user.")
         .property("name", user_name("Cannot change; may be repeated."))
-        .property("password", optional(secret("A new password; ends all sessions.")))
+        .property("password", optional(new_secret("A new password; ends all sessions.")))
         .property("old_password", optional(secret("Needed to change one's own password.")))
         .property("email", email())
         .property("disabled", disabled());
@@ -201,6 +202,11 @@ fn optional_flag(doc: &str) -> ObjectBuilder {
 
 fn secret(doc: &str) -> ObjectBuilder {
     formatted("password", doc).write_only(true)
+}
+
+/// A password that is set, not one that is compared.
+fn new_secret(doc: &str) -> ObjectBuilder {
+    secret(doc).min_length(Some(PASSWORD_MIN)).max_length(Some(PASSWORD_MAX))
 }
 
 fn name(doc: &str) -> ObjectBuilder {
