@@ -72,14 +72,14 @@ fn every_error_code() {
 #[test]
 fn every_problem_code() {
     let server = sources("metapaas-server/src/http");
-    let core = ["validate.rs", "validate", "iam", "agents.rs", "store/resources.rs", "store/resources"]
+    let core = ["validate.rs", "validate", "iam", "agents.rs", "store/resources.rs", "store/resources", "query"]
         .map(|path| sources(&format!("metapaas-core/src/{path}")));
     let text = format!("{server}{}", core.concat());
     // Each is the first or second argument of one of these, in capitals.
     let is_code =
         |word: &&str| word.len() > 4 && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     let mut codes = BTreeSet::new();
-    for call in ["Problem::new(", "invalid_at(", ".problem(", "wrong("] {
+    for call in ["Problem::new(", "invalid_at(", ".problem(", "wrong(", "coded_at("] {
         for rest in text.split(call).skip(1) {
             let arguments: String = rest.chars().take(160).collect();
             codes.extend(arguments.split('"').skip(1).step_by(2).find(is_code).map(str::to_owned));
