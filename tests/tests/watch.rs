@@ -18,6 +18,7 @@ on_both!(
     a_watch_shows_only_what_the_caller_may_see,
     a_slow_reader_is_coalesced_and_never_buffered_without_bound,
     a_stop_ends_the_streams,
+    filter_label_selector_and_fields_apply_to_watches,
 );
 
 const DEMO: &str = "/v1/types/demo/instances";
@@ -222,6 +223,47 @@ async fn a_watch_shows_only_what_the_caller_may_see(on: On) {
     }
     let url = format!("{}/v1/types/demo/instances/secret/pages", installation.url);
     assert_eq!(Stream::try_open(&url, &vera, None).await.unwrap_err().status, 404);
+}
+
+async fn filter_label_selector_and_fields_apply_to_watches(on: On) {
+    let installation = with_demo(on).await;
+    let other = make(&installation, "other").await;
+    installation.active(ONE).await;
+    installation.active(&format!("{DEMO}/other")).await;
+    let label = async |name: &str, labels: Value| {
+        let path = format!("{DEMO}/{name}");
+        let _ = installation.call(Method::PATCH, &path, json!({ "labels": labels })).await.expect(200);
+    };
+    let mut by_name = Stream::open(&installation, &format!("{DEMO}?filter=name:my&fields=id,name,labels"), None).await;
+    let first = by_name.until(|event| event.kind == "SYNCED").await;
+    assert_eq!(kinds(&first), ["ADDED", "SYNCED"]);
+    let mut members: Vec<&String> = first[0].object.as_object().unwrap().keys().collect();
+    members.sort();
+    assert_eq!(members, ["id", "labels", "name"]);
+    let mut by_label = Stream::open(&installation, &format!("{DEMO}?label_selector=tier%3Dweb"), None).await;
+    assert_eq!(by_label.must().await.kind, "SYNCED");
+    let mut by_field = Stream::open(&installation, &format!("{DEMO}?name=other"), None).await;
+    let first = by_field.until(|event| event.kind == "SYNCED").await;
+    assert_eq!((kinds(&first), &first[0].object["id"]), (vec!["ADDED", "SYNCED"], &other["id"]));
+
+    // A row is added when it begins to fit, and deleted when it no longer does.
+    label("other", json!({ "tier": "web" })).await;
+    let told = by_label.until(|event| event.object["id"] == other["id"]).await;
+    assert_eq!(told.last().unwrap().kind, "ADDED");
+    label("other", json!({ "tier": "web", "more": "x" })).await;
+    let told = by_label.until(|event| event.object["labels"]["more"] == "x").await;
+    assert_eq!(told.last().unwrap().kind, "MODIFIED");
+    label("other", json!({ "tier": null })).await;
+    let told = by_label.until(|event| event.kind != "BOOKMARK").await;
+    let gone = told.last().unwrap();
+    assert_eq!((gone.kind.as_str(), &gone.object["key"]), ("DELETED", &json!("other")));
+    label("my-demo", json!({ "seen": "y" })).await;
+    let told = by_name.until(|event| event.object["labels"]["seen"] == "y").await;
+    assert!(told.iter().all(|event| event.object["name"] != "other"));
+    for query in ["filter=nonsense", "label_selector=%3D", "fields=none", "order_by=name", "greeting=hi"] {
+        let url = format!("{}{DEMO}?{query}", installation.url);
+        assert_eq!(Stream::try_open(&url, &installation.token, None).await.unwrap_err().status, 400, "{query}");
+    }
 }
 
 async fn a_stop_ends_the_streams(on: On) {

@@ -273,6 +273,22 @@ async fn the_folded_watch_equals_the_list() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_ends_with_its_token() {
+    let types = types();
+    let (world, secrets) = prepared(sqlite().await, &types).await;
+    let plane = Plane::new(world.store.clone());
+    let soon = (chrono::Utc::now() + chrono::TimeDelta::seconds(3)).timestamp_micros();
+    world.database.run(&format!("UPDATE metapaas_service_tokens SET expires_at = {soon}")).await;
+    let mut watch = plane.watch(&secrets, Begin::Whole).await;
+    let mut last = String::new();
+    while let Some(text) = watch.next().await {
+        last = String::from_utf8(text.to_vec()).unwrap();
+    }
+    assert!(last.starts_with("event: ERROR") && last.contains("UNAUTHENTICATED"), "{last}");
+    plane.stop.send(true).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_ends_when_the_control_plane_stops_or_the_events_are_gone() {
     let types = types();
     let (world, secrets) = prepared(sqlite().await, &types).await;

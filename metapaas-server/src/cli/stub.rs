@@ -26,6 +26,8 @@ pub(super) struct Call {
     pub(super) token: String,
     /// The tag of a conditional read, or nothing.
     pub(super) if_none_match: String,
+    /// Where a stream is to go on, or nothing.
+    pub(super) last_event_id: String,
     /// Null when there was none.
     pub(super) body: Value,
 }
@@ -180,13 +182,19 @@ async fn answer(
         line: format!("{method} {uri}"),
         token: header("authorization").trim_start_matches("Bearer ").to_owned(),
         if_none_match: header("if-none-match").to_owned(),
+        last_event_id: header("last-event-id").to_owned(),
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
     };
     shared.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call.clone());
     let (status, etag, body) =
         if call.line == "GET /v1/types" { (200, "", demo_answer()) } else { (shared.handler)(&call) };
     let status = StatusCode::from_u16(status).unwrap();
-    let text = if body.is_null() { String::new() } else { body.to_string() };
+    let text = match body {
+        Value::Null => String::new(),
+        // A stream, as it is.
+        Value::String(text) => text,
+        body => body.to_string(),
+    };
     let mut response = (status, text).into_response();
     if !etag.is_empty() {
         response.headers_mut().insert("etag", etag.parse().unwrap());
