@@ -36,6 +36,8 @@ async fn the_rust_client_is_typed_and_works() {
     let mut headers = HeaderMap::new();
     let bearer = format!("Bearer {}", installation.token);
     headers.insert(AUTHORIZATION, HeaderValue::from_str(&bearer).unwrap());
+    // The workspace's reqwest brings no cryptography of its own.
+    metapaas_agent::http::provider();
     let http = reqwest::Client::builder().no_proxy().default_headers(headers).build().unwrap();
     let client = Client::new_with_client(&installation.url, http);
 

@@ -1,4 +1,4 @@
-//! `cargo xtask openapi`: keeps manifests/openapi.json what the registered types say.
+//! `cargo xtask openapi`: keeps manifests/openapi.json and its reduced form what the registered types say.
 
 use std::process::Command;
 
@@ -15,17 +15,21 @@ pub(crate) struct Options {
     pub(crate) check: bool,
 }
 
-/// Writes the file, or fails when it differs.
+/// Writes the files, or fails when one differs.
 pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     ctx.run(&mut ctx.cargo(["build", "--package", "metapaas-server", "--bin", "metapaas"]))?;
-    let mut metapaas = Command::new(ctx.built("debug", "metapaas"));
-    let (document, ended) = ctx.run_quietly(metapaas.args(["schema", "openapi"]));
-    ended?;
-    let path = ctx.root.join("manifests/openapi.json");
-    if options.check {
-        // A file that is not there is as stale as one that differs.
-        let current = std::fs::read_to_string(&path).unwrap_or_default();
-        return if current == document { Ok(()) } else { Err(Error::Stale(path)) };
+    for (version, file) in [("3.1", "manifests/openapi.json"), ("3.0", "manifests/openapi-3.0.json")] {
+        let mut metapaas = Command::new(ctx.built("debug", "metapaas"));
+        let (document, ended) = ctx.run_quietly(metapaas.args(["schema", "openapi", "--version", version]));
+        ended?;
+        let path = ctx.root.join(file);
+        if !options.check {
+            std::fs::write(&path, document)
+                .map_err(|source| Error::File { action: "write", path, source })?;
+        } else if std::fs::read_to_string(&path).unwrap_or_default() != document {
+            // A file that is not there is as stale as one that differs.
+            return Err(Error::Stale(path));
+        }
     }
-    std::fs::write(&path, document).map_err(|source| Error::File { action: "write", path, source })
+    Ok(())
 }
