@@ -13,7 +13,7 @@ type Demo = components["schemas"]["Demo"];
 const name = "typescript";
 const project_id = process.env.METAPAAS_PROJECT;
 const one = { params: { path: { instance: name } } };
-const client = createClient<paths, "application/json">({
+const client = createClient<paths, `application/${string}`>({
   baseUrl: process.env.METAPAAS_URL,
   headers: { Authorization: `Bearer ${process.env.METAPAAS_TOKEN}` },
 });
