@@ -234,7 +234,8 @@ async fn filter_label_selector_and_fields_apply_to_watches(on: On) {
         let path = format!("{DEMO}/{name}");
         let _ = installation.call(Method::PATCH, &path, json!({ "labels": labels })).await.expect(200);
     };
-    let mut by_name = Stream::open(&installation, &format!("{DEMO}?filter=name:my&fields=id,name,labels"), None).await;
+    let mut by_name =
+        Stream::open(&installation, &format!("{DEMO}?filter=name:my&fields=id,name,labels"), None).await;
     let first = by_name.until(|event| event.kind == "SYNCED").await;
     assert_eq!(kinds(&first), ["ADDED", "SYNCED"]);
     let mut members: Vec<&String> = first[0].object.as_object().unwrap().keys().collect();
@@ -262,7 +263,11 @@ async fn filter_label_selector_and_fields_apply_to_watches(on: On) {
     assert!(told.iter().all(|event| event.object["name"] != "other"));
     for query in ["filter=nonsense", "label_selector=%3D", "fields=none", "order_by=name", "greeting=hi"] {
         let url = format!("{}{DEMO}?{query}", installation.url);
-        assert_eq!(Stream::try_open(&url, &installation.token, None).await.unwrap_err().status, 400, "{query}");
+        assert_eq!(
+            Stream::try_open(&url, &installation.token, None).await.unwrap_err().status,
+            400,
+            "{query}"
+        );
     }
 }
 

@@ -28,6 +28,10 @@ pub(super) struct Call {
     pub(super) if_none_match: String,
     /// Where a stream is to go on, or nothing.
     pub(super) last_event_id: String,
+    /// The caller's own name for the request, or nothing.
+    pub(super) idempotency_key: String,
+    /// The tag of a conditional change, or nothing.
+    pub(super) if_match: String,
     /// Null when there was none.
     pub(super) body: Value,
 }
@@ -183,6 +187,8 @@ async fn answer(
         token: header("authorization").trim_start_matches("Bearer ").to_owned(),
         if_none_match: header("if-none-match").to_owned(),
         last_event_id: header("last-event-id").to_owned(),
+        idempotency_key: header("idempotency-key").to_owned(),
+        if_match: header("if-match").to_owned(),
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
     };
     shared.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call.clone());
