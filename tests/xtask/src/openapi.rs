@@ -24,8 +24,11 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
         ended?;
         let path = ctx.root.join(file);
         if !options.check {
-            std::fs::write(&path, document)
-                .map_err(|source| Error::File { action: "write", path, source })?;
+            std::fs::write(&path, document).map_err(|source| Error::File {
+                action: "write",
+                path,
+                source,
+            })?;
         } else if std::fs::read_to_string(&path).unwrap_or_default() != document {
             // A file that is not there is as stale as one that differs.
             return Err(Error::Stale(path));
