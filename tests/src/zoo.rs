@@ -117,5 +117,5 @@ pub fn plugin() -> Plugin {
         .instance::<Zoo>()
         .child::<House>()
         .child::<Cage>()
-        .migrations(include!("../zoo-migrations/list.rs"))
+        .migrations(include!("../zoo/migrations/list.rs"))
 }

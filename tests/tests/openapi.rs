@@ -163,7 +163,7 @@ fn routes_are_in_the_document() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_zoo_has_the_tables_of_its_types() {
-    let committed = workspace_root().join("tests/zoo-migrations");
+    let committed = workspace_root().join("tests/zoo/migrations");
     let wanted = PluginMigrations::from(&zoo::plugin());
     if std::env::var_os("UPDATE").is_some_and(|value| value == "1") {
         make(&wanted, &committed, None).unwrap();
