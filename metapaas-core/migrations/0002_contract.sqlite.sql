@@ -64,10 +64,12 @@ CREATE TABLE "metapaas_roles" (
 );
 CREATE UNIQUE INDEX "metapaas_roles_project_id_name_key" ON "metapaas_roles" ("project_id", "name");
 DROP INDEX "metapaas_events_resource_id_seq_idx";
+ALTER TABLE "metapaas_bindings" ADD COLUMN "role_id" text NULL REFERENCES "metapaas_roles" ("id") ON DELETE RESTRICT;
 ALTER TABLE "metapaas_events" ADD COLUMN "parent_id" text NULL;
 ALTER TABLE "metapaas_replicas" ADD COLUMN "sealing_key" text NULL;
 ALTER TABLE "metapaas_users" ADD COLUMN "failed_logins" integer NULL;
 ALTER TABLE "metapaas_users" ADD COLUMN "locked_until" integer NULL;
 CREATE INDEX "metapaas_audit_project_id_id_idx" ON "metapaas_audit" ("project_id", "id");
+CREATE INDEX "metapaas_bindings_role_id_idx" ON "metapaas_bindings" ("role_id");
 CREATE INDEX "metapaas_events_instance_id_seq_idx" ON "metapaas_events" ("instance_id", "seq");
 CREATE INDEX "metapaas_events_project_id_seq_idx" ON "metapaas_events" ("project_id", "seq");

@@ -4,7 +4,10 @@
 //! check or one hash and no database access. What is remembered is forgotten at once by every IAM change of this
 //! process, and by [`Authenticator::follow`] when another control plane on the same database made one.
 
+mod foreign;
+mod oidc;
 mod remembered;
+mod settings;
 mod signing_key;
 mod token;
 
@@ -15,8 +18,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use self::oidc::Oidc;
+pub use self::oidc::{FetchJson, GroupRole, IssuerSettings, check_url};
+pub use self::settings::AuthSettings;
 pub use self::signing_key::load_or_create_signing_key;
-pub(crate) use self::token::{ACCESS_SECONDS, Purpose, SESSION_DAYS, Signer, digest, new_service_token};
+pub(crate) use self::token::{Purpose, Signer, digest, new_service_token};
 
 use self::remembered::{Credential, Remembered, Standing};
 use crate::error::{Error, ErrorCode};
@@ -33,12 +39,28 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// `last_used_at` of a service token is not written more often.
 const TOUCH_EVERY: TimeDelta = TimeDelta::minutes(1);
 
+/// Audit records removed in one go.
+const SWEEP_AT_ONCE: i64 = 1000;
+
 /// Tells who makes a request.
 #[derive(Debug)]
 pub struct Authenticator {
     store: IamStore,
     signer: Signer,
     remembered: Remembered,
+    settings: AuthSettings,
+    oidc: Oidc,
+}
+
+/// Who makes a request, and by which way in.
+#[derive(Clone, Debug)]
+pub struct Identified {
+    /// Who.
+    pub actor: Actor,
+    /// The session of an access token.
+    pub session: Option<Uuid>,
+    /// Somebody else knows the password: until it is changed, nothing else may be done.
+    pub must_change_password: bool,
 }
 
 /// The token of an `Authorization` header's value.
@@ -65,6 +87,11 @@ pub(crate) fn refused(reason: &'static str, detail: &str) -> Error {
     Error::new(ErrorCode::Unauthenticated, detail).with("reason", reason)
 }
 
+/// A token that is none, or of somebody who is not trusted.
+pub(crate) fn malformed() -> Error {
+    refused("malformed", "this is not a token of this installation")
+}
+
 pub(crate) fn revoked() -> Error {
     refused("revoked", "the token is not known here, or it was revoked; log in again")
 }
@@ -73,18 +100,60 @@ impl Authenticator {
     /// Signs and checks with `signing_key`, see [`load_or_create_signing_key`].
     pub fn new(database: Database, signing_key: &[u8]) -> Self {
         let store = IamStore::new(database);
-        Self { store, signer: Signer::new(signing_key), remembered: Remembered::new() }
+        Self {
+            store,
+            signer: Signer::new(signing_key),
+            remembered: Remembered::new(),
+            settings: AuthSettings::default(),
+            oidc: Oidc::default(),
+        }
     }
 
-    /// Tells whom `bearer`, an access token or a service token, stands for.
+    /// Lifetimes and limits of the operator's choice.
+    #[must_use]
+    pub fn with_settings(self, settings: AuthSettings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Accepts tokens of these issuers too.
+    #[must_use]
+    pub fn with_issuers(self, issuers: Vec<IssuerSettings>, fetcher: &Arc<dyn FetchJson>) -> Self {
+        Self { oidc: Oidc::new(issuers, fetcher), ..self }
+    }
+
+    /// Lifetimes and limits.
+    pub const fn settings(&self) -> &AuthSettings {
+        &self.settings
+    }
+
+    /// Tells whom `bearer`, an access token, a service token or a token of a trusted issuer, stands for.
     ///
     /// # Errors
-    /// `Unauthenticated` with a `reason`; `Unavailable` when the database had to be asked and is away.
+    /// `Unauthenticated` with a `reason`; `PasswordChangeRequired`; `Unavailable` when the database or an issuer had
+    /// to be asked and is away.
     pub async fn authenticate(&self, bearer: &str) -> Result<Actor, Error> {
+        let identified = self.identify(bearer).await?;
+        if identified.must_change_password {
+            let text = format!(
+                "somebody else chose your password; change it first: PATCH /v1/iam/users/{name} with password and \
+                 old_password, or `metapaas iam users set-password {name}`",
+                name = identified.actor.name
+            );
+            return Err(Error::new(ErrorCode::PasswordChangeRequired, text));
+        }
+        Ok(identified.actor)
+    }
+
+    /// The same for the few requests that may be made before the password is changed.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Unavailable`.
+    pub async fn identify(&self, bearer: &str) -> Result<Identified, Error> {
         let (credential, user) = self.credential(bearer)?;
+        let session = if let Credential::Session(session) = credential { Some(session) } else { None };
         let standing = match self.remembered.get(&credential) {
             Some(standing) => standing,
-            None => self.look_up(credential).await?,
+            None => self.look_up(credential, bearer).await?,
         };
         if standing.expires_at.is_some_and(|end| end <= Utc::now()) {
             return Err(refused("expired", "the token has expired; log in again or make a new one"));
@@ -92,7 +161,8 @@ impl Authenticator {
         if user.is_some_and(|user| user != standing.actor.id) {
             return Err(revoked());
         }
-        Ok(standing.actor.clone())
+        let must_change_password = standing.must_change_password;
+        Ok(Identified { actor: standing.actor.clone(), session, must_change_password })
     }
 
     /// The session of an access token, whether or not it still lasts; `None` for a service token.
@@ -102,7 +172,7 @@ impl Authenticator {
     pub fn session_of(&self, bearer: &str) -> Result<Option<Uuid>, Error> {
         match self.credential(bearer)?.0 {
             Credential::Session(session) => Ok(Some(session)),
-            Credential::ServiceToken(_) => Ok(None),
+            Credential::ServiceToken(_) | Credential::Foreign(_) => Ok(None),
         }
     }
 
@@ -175,6 +245,7 @@ impl Authenticator {
     }
 
     async fn sweep(&self) {
+        self.sweep_audit().await;
         let before = now() - TimeDelta::days(1);
         let swept = self
             .store
@@ -187,24 +258,47 @@ impl Authenticator {
         }
     }
 
+    async fn sweep_audit(&self) {
+        let before = now() - self.settings.audit_retention;
+        loop {
+            let swept = self.store.write("remove old audit records", move |mut tx| {
+                Box::pin(async move { Ok(tx.sweep_audit(before, SWEEP_AT_ONCE).await?) })
+            });
+            match swept.await {
+                Ok(removed) if removed < SWEEP_AT_ONCE.unsigned_abs() => return,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "old audit records stay until the next hour");
+                    return;
+                }
+            }
+        }
+    }
+
     /// What `bearer` claims to be, its signature checked; the user it names, if it names one.
     fn credential(&self, bearer: &str) -> Result<(Credential, Option<Uuid>), Error> {
         if let Some(hash) = token::service_token_hash(bearer) {
             return Ok((Credential::ServiceToken(hash), None));
         }
+        // The signature of a foreign token is checked when it is looked up.
+        if !self.oidc.is_empty() && !token::looks_signed_here(bearer) {
+            return Ok((Credential::Foreign(digest(bearer)), None));
+        }
         let claims = self.signer.verify(Purpose::Access, bearer)?;
         Ok((Credential::Session(claims.sid), Some(claims.sub)))
     }
 
-    async fn look_up(&self, credential: Credential) -> Result<Arc<Standing>, Error> {
+    async fn look_up(&self, credential: Credential, bearer: &str) -> Result<Arc<Standing>, Error> {
         // Taken before the database is read: a change in between makes what is read here forgotten again.
         let age = self.remembered.age();
+        let mut must_change_password = false;
         let (kind, id, name, expires_at) = match &credential {
             Credential::Session(id) => {
                 let session = self.store.session(*id).await?.ok_or_else(revoked)?;
                 if session.user_disabled || session.revoked_at.is_some() {
                     return Err(revoked());
                 }
+                must_change_password = session.must_change_password;
                 (ActorKind::User, session.user_id, session.user_name, Some(session.expires_at))
             }
             Credential::ServiceToken(hash) => {
@@ -217,10 +311,16 @@ impl Authenticator {
                 }
                 (ActorKind::ServiceAccount, shown.account_id, shown.account_name, shown.expires_at)
             }
+            Credential::Foreign(_) => {
+                let standing = Arc::new(self.look_up_foreign(bearer).await?);
+                self.remembered.put(credential, Arc::clone(&standing));
+                return Ok(standing);
+            }
         };
-        let grants = Grants::new(self.store.grants(kind, id).await?);
+        let grants = self.store.grants(kind, id).await?;
+        let grants = Grants::new(grants.into_iter().map(|grant| (grant.project, grant.given)));
         let actor = Actor { kind, id, name: name.into(), grants: Arc::new(grants) };
-        let standing = Arc::new(Standing { actor, expires_at, age });
+        let standing = Arc::new(Standing { actor, expires_at, must_change_password, age });
         self.remembered.put(credential, Arc::clone(&standing));
         Ok(standing)
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::descriptor::{Action, FieldDescriptor, TypeDescriptor};
 use crate::error::Error;
 use crate::request::{Actor, RequestContext};
-use crate::role::Role;
+use crate::role::PLATFORM_PROJECT;
 
 /// Proof that the caller's permissions were looked up, and what they are for one action on one type.
 #[derive(Clone, Debug)]
@@ -70,17 +70,22 @@ impl Projects {
 /// Looks up what `context`'s actor may do with rows of `ty`. Which rows, the token decides row by row.
 pub fn authorize(context: &RequestContext, ty: &'static TypeDescriptor, action: Action) -> Allowed {
     let seeing = if action == Action::List { Action::List } else { Action::Read };
-    let sees = projects_with(&context.actor, policy::least_role(ty, seeing));
+    let sees = projects_with(&context.actor, ty, seeing);
     Allowed { context: context.clone(), ty, action, sees }
 }
 
-fn projects_with(actor: &Actor, least: Role) -> Projects {
-    if actor.grants.platform_role() >= Some(least) {
+/// The projects where `actor` may do `action` to rows of `ty`.
+pub fn projects_with(actor: &Actor, ty: &TypeDescriptor, action: Action) -> Projects {
+    let may = |project: Uuid| policy::allows(&actor.grants, project, ty, action);
+    if may(PLATFORM_PROJECT) {
         return Projects::All;
     }
-    Projects::Some(
-        actor.grants.projects().filter(|(_, role)| *role >= least).map(|(project, _)| project).collect(),
-    )
+    let own = actor.grants.projects();
+    // Nearly always all of them, whose list is made already.
+    if own.iter().all(|project| may(*project)) {
+        return Projects::Some(Arc::clone(own));
+    }
+    Projects::Some(own.iter().copied().filter(|project| may(*project)).collect())
 }
 
 impl Allowed {
@@ -115,7 +120,7 @@ impl Allowed {
     /// `NotFound` when the caller may not even see the row, `Forbidden` when it may.
     pub fn on_row(&self, project: Uuid, row: &dyn std::fmt::Display) -> Result<(), Error> {
         if !self.sees.contains(project) {
-            return Err(Error::not_found(format_args!("{} {row}", self.ty.name)));
+            return Err(Error { hidden: true, ..Error::not_found(format_args!("{} {row}", self.ty.name)) });
         }
         self.in_project(project)
     }
@@ -125,17 +130,15 @@ impl Allowed {
     /// # Errors
     /// `Forbidden`.
     pub fn in_project(&self, project: Uuid) -> Result<(), Error> {
-        let least = policy::least_role(self.ty, self.action);
-        if self.context.actor.grants.role_in(project) >= Some(least) {
-            Ok(())
-        } else {
-            Err(Error::forbidden(&self.ty.permission(self.action)))
+        if policy::allows(&self.context.actor.grants, project, self.ty, self.action) {
+            return Ok(());
         }
+        Err(Error::forbidden(&self.ty.permission(self.action)).with("project_id", project.to_string()))
     }
 
     /// Whether the caller may set `field` on rows of `project`.
     pub fn may_set(&self, field: &FieldDescriptor, project: Uuid) -> bool {
-        field.iam.is_none_or(|least| self.context.actor.grants.role_in(project) >= Some(least))
+        policy::allows_field(&self.context.actor.grants, project, self.ty, field)
     }
 
     /// The same caller and type, another action: a change is planned on what was read.

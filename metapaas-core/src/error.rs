@@ -16,6 +16,8 @@ pub struct Error {
     pub problems: Vec<Problem>,
     /// Further members of the answer, e.g. the id that has the name.
     pub extra: Map<String, Value>,
+    /// The row exists, and the caller may not see it: for the audit, not for the client.
+    pub hidden: bool,
     /// The cause, for the log.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -48,6 +50,8 @@ pub enum ErrorCode {
     Unauthenticated,
     /// Visible, not allowed.
     Forbidden,
+    /// The caller must change its password before anything else.
+    PasswordChangeRequired,
     /// Not there, or not visible.
     NotFound,
     /// The path exists, the method does not.
@@ -88,10 +92,11 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All, for the catalogue.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidRequest,
         Self::Unauthenticated,
         Self::Forbidden,
+        Self::PasswordChangeRequired,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NameTaken,
@@ -118,6 +123,7 @@ impl ErrorCode {
             Self::InvalidRequest => "INVALID_REQUEST",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",
+            Self::PasswordChangeRequired => "PASSWORD_CHANGE_REQUIRED",
             Self::NotFound => "NOT_FOUND",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::NameTaken => "NAME_TAKEN",
@@ -145,6 +151,7 @@ impl ErrorCode {
             Self::InvalidRequest => "The request is not valid",
             Self::Unauthenticated => "Authentication is needed",
             Self::Forbidden => "Not allowed",
+            Self::PasswordChangeRequired => "The password must be changed first",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "Method not allowed",
             Self::NameTaken => "The name is taken",
@@ -170,7 +177,14 @@ impl ErrorCode {
 impl Error {
     /// An error with that code and text.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), problems: Vec::new(), extra: Map::new(), source: None }
+        Self {
+            code,
+            detail: detail.into(),
+            problems: Vec::new(),
+            extra: Map::new(),
+            hidden: false,
+            source: None,
+        }
     }
 
     /// The row is not there, or not for the caller to see.
@@ -195,9 +209,11 @@ impl Error {
 
     /// The caller lacks a permission.
     pub fn forbidden(permission: &str) -> Self {
-        let mut error = Self::new(ErrorCode::Forbidden, format!("you lack the permission {permission}"));
-        error.extra.insert("permission".into(), permission.into());
-        error
+        let text = format!(
+            "you lack the permission {permission}; POST /v1/iam/explain, or `metapaas iam check {permission} \
+             --explain`, tells why and who can give it"
+        );
+        Self::new(ErrorCode::Forbidden, text).with("permission", permission)
     }
 
     /// Adds a member to the answer.

@@ -15,8 +15,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use self::secret::{Ref, Secret};
-pub(crate) use self::text::is_dns_name;
 pub use self::text::{ANY_TEXT, BucketName, Cidr, DnsName, Domain, Email};
+pub(crate) use self::text::{is_dns_name, is_user_name};
 use crate::descriptor::{EnumVariant, FieldKind};
 
 /// A type that a field of a `#[paas_type]` struct may have.

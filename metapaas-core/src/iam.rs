@@ -3,14 +3,20 @@
 //! Functions that an actor calls take the [`Allowed`] of the IAM type and action that they are about. They answer
 //! `Internal` to one for another type or action: that is a mistake in the caller's code, not in a request.
 
+mod audit;
 mod bindings;
 mod body;
 mod bootstrap;
 mod check;
+mod explain;
 mod login;
 mod password;
+mod permissions;
 mod projects;
+mod record;
+mod roles;
 mod service_accounts;
+mod throttle;
 mod types;
 mod users;
 
@@ -19,20 +25,26 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
+pub use self::audit::Denial;
 pub(crate) use self::body::READ_ONLY;
 pub use self::bootstrap::{Bootstrap, LOCAL_ACCOUNT, bootstrap};
-pub use self::check::{CheckAnswer, RoleEntry, Whoami, check, roles};
-pub use self::login::TokenPair;
+pub use self::check::{CheckAnswer, Whoami, check};
+pub use self::explain::{Explanation, GrantedBy, Whom};
+pub use self::login::{Origin, TokenPair};
+pub use self::roles::RoleEntry;
 pub use self::service_accounts::CreatedToken;
-pub use self::types::{BINDINGS, PROJECTS, ROLES, SERVICE_ACCOUNTS, TOKENS, TYPES, USERS};
+pub use self::types::{AUDIT, BINDINGS, PROJECTS, ROLES, SERVICE_ACCOUNTS, TOKENS, TYPES, USERS};
 pub use self::users::CreatedUser;
 use crate::authn::Authenticator;
 use crate::authz::Allowed;
 use crate::descriptor::{Action, TypeDescriptor};
 use crate::error::{Error, ErrorCode};
+use crate::iam::audit::AuditLog;
 use crate::iam::password::Passwords;
 pub(crate) use crate::iam::password::{PASSWORD_MAX, PASSWORD_MIN};
+use crate::iam::throttle::Throttle;
 use crate::role::PLATFORM_PROJECT;
+pub use crate::store::iam::audit::{AuditActor, AuditFilter, AuditRecord};
 pub use crate::store::iam::bindings::{Binding, Membership, Principal};
 pub use crate::store::iam::projects::Project;
 pub use crate::store::iam::service_accounts::{ServiceAccount, ServiceToken};
@@ -45,12 +57,16 @@ pub use crate::store::iam::{Listed, PageAt};
 pub struct Iam {
     authenticator: Arc<Authenticator>,
     passwords: Passwords,
+    throttle: Throttle,
+    log: AuditLog,
 }
 
 impl Iam {
     /// Works on the authenticator's database; what changes here, the authenticator knows at once.
     pub fn new(authenticator: Arc<Authenticator>) -> Self {
-        Self { authenticator, passwords: Passwords::new() }
+        let settings = authenticator.settings();
+        let throttle = Throttle::new(settings.failures_per_user, settings.failures_per_address);
+        Self { authenticator, passwords: Passwords::new(), throttle, log: AuditLog::new() }
     }
 
     /// Tells who makes a request.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::role::{PLATFORM_PROJECT, Role};
+use crate::role::{PLATFORM_PROJECT, Pattern, Role};
 
 /// Somebody or something that makes requests.
 #[derive(Clone, Debug)]
@@ -42,39 +42,81 @@ impl ActorKind {
     }
 }
 
-/// Roles by project. A role in the platform project holds in all.
+/// What is given in one project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// The greatest of the built-in roles.
+    pub role: Option<Role>,
+    /// What roles of the installation's own give.
+    pub patterns: Vec<Pattern>,
+}
+
+impl From<Role> for Given {
+    fn from(role: Role) -> Self {
+        Self { role: Some(role), patterns: Vec::new() }
+    }
+}
+
+/// Roles by project. A role in the platform project holds in all.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grants {
-    roles: BTreeMap<Uuid, Role>,
+    given: BTreeMap<Uuid, Given>,
+    /// Those of `given` but for the platform project, sorted; made once, since every request needs it.
+    projects: Arc<[Uuid]>,
+}
+
+impl Default for Grants {
+    fn default() -> Self {
+        Self::new::<Role>([])
+    }
 }
 
 impl Grants {
-    /// The greatest role in each project wins.
-    pub fn new(bindings: impl IntoIterator<Item = (Uuid, Role)>) -> Self {
-        let mut roles = BTreeMap::new();
-        for (project, role) in bindings {
-            let entry = roles.entry(project).or_insert(role);
-            *entry = role.max(*entry);
+    /// In each project the greatest role wins, and patterns add up.
+    pub fn new<G: Into<Given>>(bindings: impl IntoIterator<Item = (Uuid, G)>) -> Self {
+        let mut given: BTreeMap<Uuid, Given> = BTreeMap::new();
+        for (project, more) in bindings {
+            let more: Given = more.into();
+            let entry = given.entry(project).or_default();
+            entry.role = entry.role.max(more.role);
+            for pattern in more.patterns {
+                if !entry.patterns.contains(&pattern) {
+                    entry.patterns.push(pattern);
+                }
+            }
         }
-        Self { roles }
+        let projects = given.keys().copied().filter(|project| *project != PLATFORM_PROJECT).collect();
+        Self { given, projects }
     }
 
-    /// The role that holds in `project`.
+    /// The built-in role that holds in `project`.
     pub fn role_in(&self, project: Uuid) -> Option<Role> {
-        self.roles.get(&project).copied().max(self.platform_role())
+        self.given.get(&project).and_then(|given| given.role).max(self.platform_role())
     }
 
-    /// The role that holds everywhere.
+    /// The built-in role that holds everywhere.
     pub fn platform_role(&self) -> Option<Role> {
-        self.roles.get(&PLATFORM_PROJECT).copied()
+        self.given.get(&PLATFORM_PROJECT).and_then(|given| given.role)
     }
 
-    /// Projects with a binding of their own, and the role of that binding.
-    pub fn projects(&self) -> impl Iterator<Item = (Uuid, Role)> {
-        self.roles
-            .iter()
-            .map(|(project, role)| (*project, *role))
-            .filter(|(project, _)| *project != PLATFORM_PROJECT)
+    /// The patterns that hold in `project`.
+    pub fn patterns_in(&self, project: Uuid) -> impl Iterator<Item = &Pattern> {
+        let elsewhere = (project != PLATFORM_PROJECT).then_some(PLATFORM_PROJECT);
+        [Some(project), elsewhere]
+            .into_iter()
+            .flatten()
+            .filter_map(|project| self.given.get(&project))
+            .flat_map(|given| &given.patterns)
+    }
+
+    /// Projects with a binding of their own, sorted.
+    pub const fn projects(&self) -> &Arc<[Uuid]> {
+        &self.projects
+    }
+
+    /// What is given where, the platform project included.
+    pub fn given(&self) -> impl Iterator<Item = (Uuid, &Given)> {
+        self.given.iter().map(|(project, given)| (*project, given))
     }
 }
 

@@ -1,5 +1,8 @@
-//! The three roles that exist everywhere, and the identity of the platform project.
+//! The three roles that exist everywhere, patterns of permissions, and the identity of the platform project.
 
+mod pattern;
+
+pub use self::pattern::Pattern;
 use uuid::{Uuid, uuid};
 
 /// A binding to this project holds in every project.
@@ -26,6 +29,15 @@ impl Role {
             Self::Viewer => "viewer",
             Self::Operator => "operator",
             Self::Owner => "owner",
+        }
+    }
+
+    /// The id that it goes by where other roles have one.
+    pub const fn id(self) -> Uuid {
+        match self {
+            Self::Viewer => uuid!("4d657461-0000-0000-0000-000000000011"),
+            Self::Operator => uuid!("4d657461-0000-0000-0000-000000000012"),
+            Self::Owner => uuid!("4d657461-0000-0000-0000-000000000013"),
         }
     }
 

@@ -38,17 +38,14 @@ pub fn project_of(registered: &RegisteredType, allowed: &Allowed, body: &Value) 
         Some(_) => {
             Err(Error::invalid_at("/project_id", "INVALID_VALUE", "expected the id (UUID) of a project"))
         }
-        None => {
-            let mut own = allowed.context().actor.grants.projects().map(|(project, _)| project);
-            match (own.next(), own.next()) {
-                (Some(only), None) => Ok(only),
-                _ => Err(Error::invalid_at(
-                    "/project_id",
-                    "REQUIRED",
-                    "say which project it goes to; `GET /v1/iam/projects` lists those you may see",
-                )),
-            }
-        }
+        None => match **allowed.context().actor.grants.projects() {
+            [only] => Ok(only),
+            _ => Err(Error::invalid_at(
+                "/project_id",
+                "REQUIRED",
+                "say which project it goes to; `GET /v1/iam/projects` lists those you may see",
+            )),
+        },
     }
 }
 

@@ -1,23 +1,33 @@
 //! Identity: who comes in, who may give what to whom, how fast a right is gone.
 
+mod audit;
 mod bootstrap;
+mod brute_force;
 mod check;
+mod explain;
 mod followers;
 mod members;
 mod owners;
+mod roles;
 mod service_accounts;
 mod sessions;
 
 use std::sync::Arc;
 
-use metapaas_core::authn::Authenticator;
+use metapaas_core::__private::{instance, of};
+use metapaas_core::authn::{AuthSettings, Authenticator};
 use metapaas_core::authz::{Allowed, authorize};
-use metapaas_core::descriptor::{Action, TypeDescriptor};
+use metapaas_core::descriptor::{Action, FieldDescriptor, TypeDescriptor};
 use metapaas_core::error::{Error, ErrorCode};
-use metapaas_core::iam::{BINDINGS, Binding, Bootstrap, Iam, PROJECTS, PageAt, TokenPair, USERS, bootstrap};
+use metapaas_core::iam::{
+    AUDIT, AuditFilter, AuditRecord, BINDINGS, Binding, Bootstrap, CreatedToken, Iam, Origin, PROJECTS,
+    PageAt, TokenPair, USERS, User, bootstrap,
+};
 use metapaas_core::migrate::{PluginMigrations, apply};
+use metapaas_core::plugin::Plugin;
+use metapaas_core::registry::Registry;
 use metapaas_core::request::{Actor, RequestContext};
-use metapaas_core::role::PLATFORM_PROJECT;
+use metapaas_core::role::{PLATFORM_PROJECT, Role};
 use metapaas_core::testing::{TestDatabase, postgres, sqlite};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,6 +39,7 @@ const ALL: PageAt = PageAt { after: None, limit: 100 };
 /// An installation after its first start.
 struct World {
     iam: Iam,
+    registry: Arc<Registry>,
     secrets: Bootstrap,
     database: TestDatabase,
 }
@@ -44,10 +55,14 @@ async fn migrated(database: TestDatabase) -> TestDatabase {
 
 impl World {
     async fn new(database: TestDatabase) -> Self {
+        Self::with(database, AuthSettings::default()).await
+    }
+
+    async fn with(database: TestDatabase, settings: AuthSettings) -> Self {
         let database = migrated(database).await;
         let secrets = bootstrap(&database, |_| Ok(())).await.unwrap().unwrap();
-        let iam = Iam::new(Arc::new(Authenticator::new(database.clone(), KEY)));
-        Self { iam, secrets, database }
+        let authenticator = Authenticator::new(database.clone(), KEY).with_settings(settings);
+        Self { iam: Iam::new(Arc::new(authenticator)), registry: Arc::new(registry()), secrets, database }
     }
 
     async fn who(&self, bearer: &str) -> Result<Actor, Error> {
@@ -60,7 +75,49 @@ impl World {
     }
 
     async fn login(&self, user: &str) -> TokenPair {
-        self.iam.login(user, PASSWORD).await.unwrap()
+        self.try_login(user, PASSWORD).await.unwrap()
+    }
+
+    async fn try_login(&self, user: &str, password: &str) -> Result<TokenPair, Error> {
+        self.iam.login(user, password, &origin()).await
+    }
+
+    async fn token(&self, body: &Value) -> Result<TokenPair, Error> {
+        self.iam.token(body, &origin()).await
+    }
+
+    async fn refresh(&self, token: &str) -> Result<TokenPair, Error> {
+        self.iam.refresh(token, &origin()).await
+    }
+
+    async fn logout(&self, bearer: &str) -> Result<(), Error> {
+        let who = self.iam.authenticator().identify(bearer).await?;
+        self.iam.logout(&who, &"test".into()).await
+    }
+
+    async fn update_user(&self, allowed: &Allowed, key: &str, body: &Value) -> Result<User, Error> {
+        self.iam.update_user(&self.registry, allowed, None, key, body).await
+    }
+
+    async fn create_binding(&self, allowed: &Allowed, body: &Value) -> Result<Binding, Error> {
+        self.iam.create_binding(&self.registry, allowed, body).await
+    }
+
+    async fn create_token(
+        &self,
+        allowed: &Allowed,
+        account: &str,
+        project: Option<Uuid>,
+        body: &Value,
+    ) -> Result<CreatedToken, Error> {
+        self.iam.create_token(&self.registry, allowed, account, project, body).await
+    }
+
+    async fn audit(&self) -> Vec<AuditRecord> {
+        let allowed = self.admin().await.may(&AUDIT, Action::List);
+        let mut page = self.iam.list_audit(&allowed, &AuditFilter::default(), ALL).await.unwrap();
+        page.items.reverse();
+        page.items
     }
 
     /// A user as it is now.
@@ -75,13 +132,13 @@ impl World {
 
     async fn user(&self, name: &str) -> Uuid {
         let allowed = self.admin().await.may(&USERS, Action::Create);
-        let body = json!({"name": name, "password": PASSWORD});
+        let body = json!({"name": name, "password": PASSWORD, "must_change_password": false});
         self.iam.create_user(&allowed, &body).await.unwrap().user.id
     }
 
     async fn bind(&self, user: &str, role: &str, project: Uuid) -> Binding {
         let allowed = self.admin().await.may(&BINDINGS, Action::Create);
-        self.iam.create_binding(&allowed, &binding(user, role, project)).await.unwrap()
+        self.create_binding(&allowed, &binding(user, role, project)).await.unwrap()
     }
 
     /// A new user with a role.
@@ -103,6 +160,23 @@ impl World {
         let past = if self.database.file().is_some() { "1000000" } else { "'2001-01-01T00:00:00Z'" };
         self.database.run(&sql.replace("PAST", past)).await;
     }
+}
+
+fn origin() -> Origin {
+    Origin { address: Some(std::net::IpAddr::from([192, 0, 2, 1])), request_id: "test".into() }
+}
+
+static FIELDS: [FieldDescriptor; 2] = [
+    of::<String>().field("greeting", "").mutable(),
+    of::<String>().field("theme", "").mutable().iam(Role::Owner),
+];
+static SITE: TypeDescriptor = TypeDescriptor { fields: &FIELDS, ..instance("Site", "site", "") };
+
+fn registry() -> Registry {
+    let mut plugin = Plugin::new("site", "1.0.0");
+    plugin.types.push(&SITE);
+    plugin.actions.push((&SITE, "restart"));
+    Registry::new(vec![plugin]).unwrap()
 }
 
 /// Somebody who makes requests.

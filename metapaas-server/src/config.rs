@@ -9,9 +9,13 @@ use clap::Args;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::Value;
+use metapaas_core::authn::AuthSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::lifetime::Lifetime;
 use crate::limits::Limits;
+use crate::network::Network;
+use crate::oidc::OidcIssuer;
 
 /// Address that a control plane listens on unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7480";
@@ -56,6 +60,22 @@ pub struct Config {
     pub body_limit: usize,
     /// How long events are kept of types that do not say so themselves, such as `90d`.
     pub event_retention: String,
+    /// How long an access token is good.
+    pub access_token_lifetime: Lifetime,
+    /// How long a session lasts that nobody refreshes.
+    pub session_lifetime: Lifetime,
+    /// The longest lifetime of a new service token; without one it may be good for ever.
+    pub service_token_max_lifetime: Option<Lifetime>,
+    /// Wrong passwords of one user before further ones have to wait.
+    pub login_failures_per_user: u32,
+    /// Failed logins and refreshes from one address before further ones have to wait.
+    pub login_failures_per_address: u32,
+    /// Proxies that are believed when they say whom a request comes from.
+    pub trusted_proxies: Vec<Network>,
+    /// How long the audit is kept.
+    pub audit_retention: Lifetime,
+    /// Issuers whose tokens are accepted besides the built-in ones.
+    pub oidc: Vec<OidcIssuer>,
     /// `text` or `json`.
     pub log_format: LogFormat,
     /// What is logged, in the syntax of `RUST_LOG`.
@@ -102,6 +122,14 @@ impl Config {
             master_key_file: None,
             body_limit: 1 << 20,
             event_retention: "90d".into(),
+            access_token_lifetime: Lifetime::minutes(15),
+            session_lifetime: Lifetime::days(30),
+            service_token_max_lifetime: None,
+            login_failures_per_user: 5,
+            login_failures_per_address: 50,
+            trusted_proxies: Vec::new(),
+            audit_retention: Lifetime::days(365),
+            oidc: Vec::new(),
             log_format: LogFormat::Text,
             log: "info".into(),
             tls_certificate: None,
@@ -176,6 +204,14 @@ impl Config {
         probe(figment.extract_inner::<Option<PathBuf>>("master_key_file").map(drop));
         probe(figment.extract_inner::<usize>("body_limit").map(drop));
         probe(figment.extract_inner::<String>("event_retention").map(drop));
+        for name in ["access_token_lifetime", "session_lifetime", "audit_retention"] {
+            probe(figment.extract_inner::<Lifetime>(name).map(drop));
+        }
+        probe(figment.extract_inner::<Option<Lifetime>>("service_token_max_lifetime").map(drop));
+        probe(figment.extract_inner::<u32>("login_failures_per_user").map(drop));
+        probe(figment.extract_inner::<u32>("login_failures_per_address").map(drop));
+        probe(figment.extract_inner::<Vec<Network>>("trusted_proxies").map(drop));
+        probe(figment.extract_inner::<Vec<OidcIssuer>>("oidc").map(drop));
         probe(figment.extract_inner::<LogFormat>("log_format").map(drop));
         probe(figment.extract_inner::<String>("log").map(drop));
         for name in ["tls_certificate", "tls_key", "ca_file"] {
@@ -224,6 +260,7 @@ impl Config {
         if !(1024..=(64 << 20)).contains(&self.body_limit) {
             mistakes.push("`body_limit` must be from 1024 to 67108864 bytes".to_owned());
         }
+        self.check_identity(&mut mistakes);
         if mistakes.is_empty() { Ok(()) } else { Err(wrong(&mistakes)) }
     }
 
@@ -237,6 +274,48 @@ impl Config {
             || format!("`event_retention` must be from 1m to 100 years, such as 90d, found {found:?}");
         let duration = humantime::parse_duration(found).map_err(|_| wrong())?;
         if (RETENTION_LEAST..=RETENTION_MOST).contains(&duration) { Ok(duration) } else { Err(wrong()) }
+    }
+
+    fn check_identity(&self, mistakes: &mut Vec<String>) {
+        let (minute, day) = (Lifetime::minutes(1), Lifetime::days(1));
+        let mut bounds = |name: &str, value: Lifetime, least: Lifetime, most: Lifetime| {
+            if value < least || value > most {
+                let (least, most) = (String::from(least), String::from(most));
+                mistakes.push(format!("`{name}` must be from {least} to {most}"));
+            }
+        };
+        bounds("access_token_lifetime", self.access_token_lifetime, minute, day);
+        bounds("session_lifetime", self.session_lifetime, self.access_token_lifetime, Lifetime::days(365));
+        bounds("audit_retention", self.audit_retention, day, Lifetime::days(3650));
+        if let Some(max) = self.service_token_max_lifetime {
+            bounds("service_token_max_lifetime", max, Lifetime::minutes(60), Lifetime::days(3650));
+        }
+        for (name, value) in [
+            ("login_failures_per_user", self.login_failures_per_user),
+            ("login_failures_per_address", self.login_failures_per_address),
+        ] {
+            if !(1..=1000).contains(&value) {
+                mistakes.push(format!("`{name}` must be from 1 to 1000"));
+            }
+        }
+        mistakes.extend(self.oidc.iter().flat_map(OidcIssuer::mistakes));
+        for (index, issuer) in self.oidc.iter().enumerate() {
+            if self.oidc.iter().take(index).any(|other| other.issuer == issuer.issuer) {
+                mistakes.push(format!("`oidc` names the issuer {} twice", issuer.issuer));
+            }
+        }
+    }
+
+    /// Lifetimes and limits for the authenticator.
+    pub fn auth_settings(&self) -> AuthSettings {
+        AuthSettings {
+            access_lifetime: self.access_token_lifetime.delta(),
+            session_lifetime: self.session_lifetime.delta(),
+            service_token_max: self.service_token_max_lifetime.map(Lifetime::delta),
+            failures_per_user: self.login_failures_per_user,
+            failures_per_address: self.login_failures_per_address,
+            audit_retention: self.audit_retention.delta(),
+        }
     }
 
     /// The address to bind.
@@ -296,7 +375,7 @@ fn settings() -> impl Iterator<Item = &'static str> {
 }
 
 /// Names of the settings that are no [`Limits`].
-const SETTINGS: [&str; 15] = [
+const SETTINGS: [&str; 23] = [
     "data_dir",
     "listen",
     "advertise_url",
@@ -305,6 +384,14 @@ const SETTINGS: [&str; 15] = [
     "master_key_file",
     "body_limit",
     "event_retention",
+    "access_token_lifetime",
+    "session_lifetime",
+    "service_token_max_lifetime",
+    "login_failures_per_user",
+    "login_failures_per_address",
+    "trusted_proxies",
+    "audit_retention",
+    "oidc",
     "log_format",
     "log",
     "tls_certificate",

@@ -4,12 +4,14 @@ mod agents;
 mod allow;
 mod body;
 mod change;
+mod denials;
 mod error;
 mod events;
 mod guard;
 mod headers;
 mod iam;
 mod lists;
+mod origin;
 mod pages;
 mod path;
 mod query;
@@ -56,6 +58,7 @@ pub fn router(app: App) -> NormalizePath<Router> {
         .with_state(app.clone())
         .layer(from_fn_with_state(app.clone(), allow::allow))
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(app.clone(), denials::note))
         .layer(
             ServiceBuilder::new()
                 .layer(from_fn_with_state(app, observe))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use metapaas_core::agents::Agents;
-use metapaas_core::authn::Authenticator;
+use metapaas_core::authn::{Authenticator, FetchJson};
 use metapaas_core::iam::Iam;
 use metapaas_core::openapi;
 use metapaas_core::provider::Provider;
@@ -29,6 +29,7 @@ use crate::http::{Methods, State, router};
 use crate::hygiene::{self, CoreDumps};
 use crate::keys;
 use crate::listen::Listener;
+use crate::oidc::{HttpFetcher, OidcIssuer};
 use crate::rate::Rates;
 use crate::startup::{StartError, Started, start, write_secret};
 use crate::telemetry;
@@ -79,7 +80,7 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
     let endpoints = Arc::new(RwLock::new(vec![url.clone()]));
     let tokens = NodeTokens::new(&derived(&started.signing_key, "node tokens"));
 
-    let authenticator = Arc::new(Authenticator::new(started.store.database.clone(), &started.signing_key));
+    let authenticator = Arc::new(authenticator(&started)?);
     let mut followers = vec![tokio::spawn(keys::follow(started.key_source.clone(), started.store.clone()))];
     followers.extend(certificate.map(|certificate| tokio::spawn(certificate.follow())));
     let follow = tokio::spawn({
@@ -95,6 +96,13 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
     let hub = WatchHub::new(started.store.clone(), authenticator.clone(), stop.clone());
     let tail = tokio::spawn(hub.clone().run());
     let described = openapi::document(&started.registry, env!("CARGO_PKG_VERSION"));
+    let iam = Arc::new(Iam::new(authenticator.clone()));
+    // Told to stop after the last request, whose denial it may have to write.
+    let (audit_stop, audit_stopped) = watch::channel(false);
+    let audit = tokio::spawn({
+        let iam = iam.clone();
+        async move { iam.write_audit(audit_stopped).await }
+    });
     let app = Arc::new(State {
         hub,
         openapi: document(&described),
@@ -102,13 +110,14 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         openapi_by_slug: documents(&started.registry),
         registry: started.registry.clone(),
         store: started.store.clone(),
-        iam: Arc::new(Iam::new(authenticator.clone())),
+        iam,
         authenticator,
         agents: Agents::new(started.store.clone(), tokens, endpoints),
         metrics,
         body_limit: started.config.limits.body(started.config.body_limit),
         rates: Rates::new(&started.config.limits),
         limits: started.config.limits.clone(),
+        trusted_proxies: started.config.trusted_proxies.clone(),
         stop: stop.clone(),
     });
     let listener =
@@ -131,6 +140,10 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
     if drained.await.is_err() {
         tracing::warn!("requests or work still ran after {DRAIN:?}; they are cut off");
     }
+    let _ = audit_stop.send(true);
+    if tokio::time::timeout(DRAIN, audit).await.is_err() {
+        tracing::error!("the audit could not be written to its end");
+    }
     follow.abort();
     for follower in followers {
         follower.abort();
@@ -143,6 +156,18 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
     started.store.database.close().await;
     drop(started.lock);
     Ok(())
+}
+
+/// Lifetimes, limits and issuers as the settings say.
+fn authenticator(started: &Started) -> Result<Authenticator, StartError> {
+    let config = &started.config;
+    let made = Authenticator::new(started.store.database.clone(), &started.signing_key)
+        .with_settings(config.auth_settings());
+    if config.oidc.is_empty() {
+        return Ok(made);
+    }
+    let fetcher: Arc<dyn FetchJson> = Arc::new(HttpFetcher::new()?);
+    Ok(made.with_issuers(config.oidc.iter().map(OidcIssuer::settings).collect(), &fetcher))
 }
 
 fn announce(url: &str, config: &Config, parts: Parts) {

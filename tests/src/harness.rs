@@ -315,7 +315,11 @@ impl Installation {
     pub async fn user(&self, name: &str, project: &str, role: &str) -> String {
         let password = "correct horse battery";
         let user = self
-            .call(Method::POST, "/v1/iam/users", serde_json::json!({ "name": name, "password": password }))
+            .call(
+                Method::POST,
+                "/v1/iam/users",
+                serde_json::json!({ "name": name, "password": password, "must_change_password": false }),
+            )
             .await
             .expect(201);
         let principal = serde_json::json!({ "kind": "user", "id": user.body["id"] });

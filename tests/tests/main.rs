@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod audit;
 mod book;
 mod clients;
 mod docs;
@@ -19,11 +20,14 @@ mod idempotency;
 mod lifecycle;
 mod limits;
 mod lists;
+mod logins;
+mod oidc;
 mod openapi;
 mod problems;
 mod readme;
 mod replicas;
 mod resync;
+mod roles;
 mod secrets;
 mod start;
 mod tls;

@@ -21,6 +21,7 @@ on_both!(
 
 /// Codes whose provocation takes more than a request: the file and the test that does it.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("PASSWORD_CHANGE_REQUIRED", "logins.rs", "a_password_that_somebody_else_chose_comes_first"),
     ("URI_TOO_LONG", "limits.rs", "limits_can_be_set"),
     ("HEADERS_TOO_LARGE", "limits.rs", "limits_can_be_set"),
     ("TOO_DEEP", "limits.rs", "limits_can_be_set"),

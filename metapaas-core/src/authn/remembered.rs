@@ -21,6 +21,8 @@ pub(super) enum Credential {
     Session(Uuid),
     /// Its digest.
     ServiceToken(String),
+    /// The digest of a token of an OIDC issuer.
+    Foreign(String),
 }
 
 /// Whom it stands for.
@@ -28,6 +30,8 @@ pub(super) enum Credential {
 pub(super) struct Standing {
     pub(super) actor: Actor,
     pub(super) expires_at: Option<DateTime<Utc>>,
+    /// Somebody else knows the password.
+    pub(super) must_change_password: bool,
     /// [`Remembered::age`] before it was read.
     pub(super) age: u64,
 }
@@ -76,7 +80,12 @@ mod tests {
     use crate::request::RequestContext;
 
     fn standing(age: u64) -> Arc<Standing> {
-        Arc::new(Standing { actor: RequestContext::system("test").actor, expires_at: None, age })
+        Arc::new(Standing {
+            actor: RequestContext::system("test").actor,
+            expires_at: None,
+            must_change_password: false,
+            age,
+        })
     }
 
     #[test]

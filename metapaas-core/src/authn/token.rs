@@ -7,17 +7,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::refused;
+use super::{malformed, refused};
 use crate::error::Error;
 use crate::secret::random_text;
 
-/// How long an access token is good.
-pub(crate) const ACCESS_SECONDS: i64 = 15 * 60;
-/// How long a session lasts that nobody refreshes.
-pub(crate) const SESSION_DAYS: i64 = 30;
 /// Clocks of control planes may differ by so many seconds.
 const LEEWAY_SECONDS: u64 = 5;
 const ISSUER: &str = "metapaas";
+/// How every token that [`Signer`] signs begins: `{"typ":"JWT","alg":"HS256"}`.
+const HEADER: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.";
 const SERVICE_PREFIX: &str = "mpst_";
 const SERVICE_LENGTH: usize = 40;
 
@@ -119,7 +117,7 @@ impl Signer {
             Err(error) if *error.kind() == ErrorKind::ExpiredSignature => {
                 Err(refused("expired", "the token has expired; refresh it or log in again"))
             }
-            Err(_) => Err(refused("malformed", "this is not a token of this installation")),
+            Err(_) => Err(malformed()),
         }
     }
 }
@@ -136,6 +134,11 @@ fn validation(purpose: Purpose) -> Validation {
 /// A new service token; 40 letters and digits are 238 bits, so that a plain digest keeps it secret.
 pub(crate) fn new_service_token() -> String {
     format!("{SERVICE_PREFIX}{}", random_text(SERVICE_LENGTH))
+}
+
+/// Whether a token may be one of [`Signer`]'s.
+pub(super) fn looks_signed_here(token: &str) -> bool {
+    token.starts_with(HEADER)
 }
 
 /// The digest of a service token; `None` when it does not look like one.
@@ -186,6 +189,7 @@ mod tests {
         let signer = Signer::new(KEY);
         let claims = signer.verify(Purpose::Access, &signed_until(&signer, Purpose::Access, 60)).unwrap();
         assert_eq!((claims.sub, claims.sid), (Uuid::from_u128(1), Uuid::from_u128(2)));
+        assert!(looks_signed_here(&signed_until(&signer, Purpose::Refresh, 60)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::policy::least_role;
+use super::policy::{least_role, setting_action};
 use crate::descriptor::{Action, TypeDescriptor};
 use crate::registry::Registry;
 use crate::role::Role;
@@ -18,8 +18,7 @@ pub fn print(own: &[&'static TypeDescriptor], registry: &Registry) -> String {
             lines.push((ty.permission(action), least_role(ty, action)));
         }
         for field in ty.fields.iter().filter(|field| !field.output) {
-            let update = if field.is_mutable() { Action::Update } else { Action::Create };
-            let least = least_role(ty, update).max(field.iam.unwrap_or(Role::Viewer));
+            let least = least_role(ty, setting_action(field)).max(field.iam.unwrap_or(Role::Viewer));
             lines.push((ty.field_permission(field.name), least));
         }
     }

@@ -95,6 +95,16 @@ pub(crate) fn is_dns_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_lowercase()) && is_label(text)
 }
 
+/// Whether `text` may be the name of a user.
+pub(crate) fn is_user_name(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._@-".contains(&byte))
+        && text.parse::<uuid::Uuid>().is_err()
+}
+
 fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')

@@ -1,14 +1,20 @@
 //! Bindings: owners of a project give roles in it. A binding in the platform project holds everywhere.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::body::{Body, is_user_name};
+use super::permissions::may_give;
+use super::record::Record;
+use super::roles::resolve;
 use super::{BINDINGS, Binding, Iam, Listed, PageAt, Principal, expect, in_project, keep_an_owner};
 use crate::authz::{Allowed, Projects};
 use crate::descriptor::Action;
 use crate::error::{Error, ErrorCode};
 use crate::field_type::is_dns_name;
+use crate::registry::Registry;
 use crate::request::ActorKind;
 use crate::role::{PLATFORM_PROJECT, Role};
 use crate::store::StoreError;
@@ -25,35 +31,46 @@ struct Wanted {
 }
 
 impl Iam {
-    /// Gives a role. Body: `project_id`, `role`, and `principal` with `kind` (user or service_account) and `id` or
+    /// Gives a role. Body: `project_id`, `role` (name or id), and `principal` with `kind` (user or service_account) and `id` or
     /// `name`; the name of a service account is looked up in the binding's project.
     ///
     /// # Errors
-    /// `NotFound` for a project that the caller may not see, `Forbidden`, `InvalidRequest`, `NameTaken` with the
-    /// `id` of the binding that exists.
-    pub async fn create_binding(&self, allowed: &Allowed, body: &Value) -> Result<Binding, Error> {
+    /// `NotFound` for a project that the caller may not see, `Forbidden` also for a role that gives what the caller
+    /// does not have there, `InvalidRequest`, `NameTaken` with the `id` of the binding that exists.
+    pub async fn create_binding(
+        &self,
+        registry: &Arc<Registry>,
+        allowed: &Allowed,
+        body: &Value,
+    ) -> Result<Binding, Error> {
         expect(allowed, &BINDINGS, Action::Create)?;
         let mut body = Body::of(body, &["project_id", "principal", "role"])?;
         let project_id = body.required_id("project_id");
-        let role = role(&mut body);
+        let role = body.required_text("role").to_owned();
         let wanted = wanted(&mut body);
         body.finish()?;
         in_project(allowed, project_id)?;
         let sees = allowed.sees().clone();
+        let (registry, record) = (Arc::clone(registry), Record::of(allowed));
+        let grants = Arc::clone(&allowed.context().actor.grants);
         self.change("make a binding", move |mut tx| {
             Box::pin(async move {
                 if tx.project(project_id).await?.is_none() {
                     return Err(Error::not_found(format_args!("project {project_id}")));
                 }
                 let principal = principal(&mut tx, &wanted, project_id, &sees).await?;
-                let role = role.as_str().into();
-                let binding = Binding { id: Uuid::now_v7(), project_id, principal, role, created_at: now() };
+                let (role, role_id, given) =
+                    resolve(&mut tx, &role, project_id).await?.ok_or_else(|| no_role(&role))?;
+                may_give(&registry, &grants, project_id, &given)?;
+                let binding =
+                    Binding { id: Uuid::now_v7(), project_id, principal, role, role_id, created_at: now() };
                 if let Some(other) = tx.binding_like(&binding).await? {
                     let text =
                         format!("{} has the role {} there already", binding.principal.name, binding.role);
                     return Err(Error::new(ErrorCode::NameTaken, text).with("id", other.id.to_string()));
                 }
                 tx.insert_binding(&binding).await?;
+                tx.audit(record.created(what(&binding), project_id, &binding)).await?;
                 Ok(binding)
             })
         })
@@ -93,6 +110,7 @@ impl Iam {
     pub async fn delete_binding(&self, allowed: &Allowed, id: Uuid) -> Result<(), Error> {
         expect(allowed, &BINDINGS, Action::Delete)?;
         let binding = self.permitted_binding(allowed, id).await?;
+        let record = Record::of(allowed);
         self.change("delete a binding", move |mut tx| {
             Box::pin(async move {
                 if tx.delete_binding(id).await? == 0 {
@@ -102,7 +120,7 @@ impl Iam {
                 if binding.project_id == PLATFORM_PROJECT && binding.role == Role::Owner.as_str() {
                     keep_an_owner(&mut tx).await?;
                 }
-                Ok(())
+                Ok(tx.audit(record.deleted(what(&binding), binding.project_id, &binding)).await?)
             })
         })
         .await
@@ -122,13 +140,16 @@ fn not_found(id: Uuid) -> Error {
     Error::not_found(format_args!("binding {id}"))
 }
 
-fn role(body: &mut Body<'_>) -> Role {
-    let name = body.required_text("role");
-    let role = Role::parse(name);
-    if !name.is_empty() && role.is_none() {
-        body.problem("role", "INVALID_VALUE", "expected owner, operator or viewer");
-    }
-    role.unwrap_or(Role::Viewer)
+fn what(binding: &Binding) -> String {
+    format!("bindings/{}", binding.id)
+}
+
+fn no_role(name: &str) -> Error {
+    let text = format!(
+        "there is no role {name:?} here; there are owner, operator, viewer, and those of the project and of the \
+         platform, see GET /v1/iam/roles?project_id="
+    );
+    Error::invalid_at("/role", "INVALID_REFERENCE", text)
 }
 
 fn wanted(body: &mut Body<'_>) -> Wanted {

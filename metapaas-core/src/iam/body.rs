@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::error::{Error, Problem};
+pub(super) use crate::field_type::is_user_name;
 use crate::field_type::{Email, is_dns_name};
 use crate::validate::timestamp;
 
@@ -75,6 +76,21 @@ impl<'a> Body<'a> {
             self.problem(name, "REQUIRED", format!("give {name}"));
         }
         self.text(name).unwrap_or_default()
+    }
+
+    /// A list of texts; `None` when not given.
+    pub(super) fn texts(&mut self, name: &str) -> Option<Vec<&'a str>> {
+        let items = self.given(name)?.as_array().map(Vec::as_slice);
+        let texts = items.and_then(|items| items.iter().map(Value::as_str).collect());
+        if texts.is_none() {
+            self.problem(name, "INVALID_TYPE", "expected a list of strings");
+        }
+        texts
+    }
+
+    /// Whether it is given, right or wrong.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.given(name).is_some()
     }
 
     pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
@@ -183,16 +199,6 @@ impl<'a> Body<'a> {
 
 /// The year 9999 ends: what RFC 3339 can write.
 const MAX_TIME: i64 = 253_402_300_799;
-
-/// Whether `text` may be the name of a user.
-pub(super) fn is_user_name(text: &str) -> bool {
-    text.len() <= 63
-        && text.starts_with(|first: char| first.is_ascii_lowercase())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._@-".contains(&byte))
-        && text.parse::<Uuid>().is_err()
-}
 
 #[cfg(test)]
 mod tests {

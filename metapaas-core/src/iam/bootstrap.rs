@@ -90,6 +90,7 @@ async fn fill(tx: &mut IamTx<'_>, secrets: &Bootstrap, password_hash: String) ->
         name: ADMIN.into(),
         email: None,
         disabled: false,
+        must_change_password: false,
         created_at: now,
         updated_at: now,
         revision: 1,
@@ -115,12 +116,12 @@ async fn fill(tx: &mut IamTx<'_>, secrets: &Bootstrap, password_hash: String) ->
             project_id: PLATFORM_PROJECT,
             principal: Principal { kind: kind.as_str(), id, name: name.clone() },
             role: Role::Owner.as_str().into(),
+            role_id: None,
             created_at: now,
         };
         tx.insert_binding(&binding).await?;
     }
-    tx.insert_user(&UserRow { user, password_hash: Some(password_hash), must_change_password: false })
-        .await?;
+    tx.insert_user(&UserRow::new(user, Some(password_hash))).await?;
     tx.insert_service_account(&account).await?;
     Ok(tx.insert_service_token(&token, &digest(&secrets.token)).await?)
 }

@@ -1,11 +1,12 @@
-//! "May I" and "who am I", and the roles there are.
+//! "May I" and "who am I".
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Iam, Membership, ROLES, TYPES};
-use crate::authz::policy::least_role;
-use crate::descriptor::{Action, Scope, TypeDescriptor};
+use super::permissions::{Permission, all, nearest};
+use super::{Iam, Membership, PROJECTS};
+use crate::authn::Identified;
+use crate::descriptor::{Action, Scope};
 use crate::error::Error;
 use crate::registry::Registry;
 use crate::request::Actor;
@@ -29,32 +30,12 @@ pub struct Whoami {
     pub id: Uuid,
     /// Its name.
     pub name: String,
-    /// The role that holds in every project.
+    /// The built-in role that holds in every project.
     pub platform_role: Option<&'static str>,
+    /// Somebody else chose the password: nothing else may be done before it is changed.
+    pub must_change_password: bool,
     /// Roles by project, in the order of their names.
     pub bindings: Vec<Membership>,
-}
-
-/// A role that bindings can give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct RoleEntry {
-    /// What bindings call it.
-    pub name: &'static str,
-    /// What it may do.
-    pub description: &'static str,
-}
-
-/// The roles that exist everywhere, least first. Everybody may see them.
-pub fn roles() -> Vec<RoleEntry> {
-    let description = |role| match role {
-        Role::Viewer => "sees everything but secrets",
-        Role::Operator => "sees, updates fields that are not reserved for owners, runs actions",
-        Role::Owner => "does everything, and gives roles to others",
-    };
-    Role::ALL
-        .into_iter()
-        .map(|role| RoleEntry { name: role.as_str(), description: description(role) })
-        .collect()
 }
 
 /// Whether `actor` has `permission` (`<slug>.<plural>.<action>` or `<slug>.<plural>.field:<name>`) in `project`;
@@ -68,61 +49,82 @@ pub fn check(
     permission: &str,
     project: Option<Uuid>,
 ) -> Result<CheckAnswer, Error> {
-    let (ty, least) = least_role_for(registry, permission)?;
-    if std::ptr::eq(ty, &ROLES) && least == Role::Viewer {
+    let permission = find(registry, permission)?;
+    let least = permission.least_role();
+    if is_everybodys(&permission, project) {
         return Ok(CheckAnswer { allowed: true, reason: "everybody may".into() });
     }
-    let makes_project = permission == "iam.projects.create";
-    let is_platform = ty.scope == Scope::Platform || makes_project || project.is_none();
-    let project = project.filter(|_| !is_platform).unwrap_or(PLATFORM_PROJECT);
-    let place = if is_platform { "on the platform" } else { "in this project" };
-    let (allowed, reason) = match actor.grants.role_in(project) {
-        Some(role) if role >= least => (true, format!("you are {} {place}", role.as_str())),
-        Some(role) => (false, format!("this takes {}; you are {} {place}", least.as_str(), role.as_str())),
-        None => (false, format!("this takes {}; you have no role {place}", least.as_str())),
+    let (project, place) = place(&permission, project);
+    let grants = &actor.grants;
+    let allowed = permission.needs().iter().all(|need| need.is_in(grants, project));
+    let has = match (grants.role_in(project), grants.patterns_in(project).next().is_some()) {
+        (Some(role), _) => format!("you are {} {place}", role.as_str()),
+        (None, true) => format!("you have only roles without it {place}"),
+        (None, false) => format!("you have no role {place}"),
+    };
+    let reason = match (allowed, grants.role_in(project)) {
+        (true, Some(role)) if role >= least => format!("you are {} {place}", role.as_str()),
+        (true, _) => format!("a role of yours {place} gives it"),
+        (false, _) => format!("this takes {}; {has}", least.as_str()),
     };
     Ok(CheckAnswer { allowed, reason })
 }
 
-fn least_role_for(registry: &Registry, permission: &str) -> Result<(&'static TypeDescriptor, Role), Error> {
-    let mut parts = permission.splitn(3, '.');
-    let (slug, plural, verb) = (parts.next(), parts.next(), parts.next());
-    let types = || TYPES.into_iter().chain(registry.types().iter().map(|registered| registered.ty));
-    let Some(ty) = types().find(|ty| Some(ty.slug) == slug && Some(ty.plural) == plural) else {
-        let known: Vec<String> = types().map(|ty| format!("{}.{}", ty.slug, ty.plural)).collect();
-        return Err(unknown(format!("expected <type>.<action>, with a type of {}", known.join(", "))));
+/// The permission of that name.
+///
+/// # Errors
+/// `InvalidRequest` with those that there are.
+pub(super) fn find(registry: &Registry, name: &str) -> Result<Permission, Error> {
+    let all = all(registry);
+    if let Some(found) = all.iter().find(|permission| permission.name() == name) {
+        return Ok(*found);
+    }
+    let near = nearest(&all, name);
+    let mut parts = name.splitn(3, '.');
+    let (slug, plural) = (parts.next(), parts.next());
+    let beside: Vec<String> = all
+        .iter()
+        .filter(|other| Some(other.ty.slug) == slug && Some(other.ty.plural) == plural)
+        .filter_map(|other| other.name().splitn(3, '.').nth(2).map(ToOwned::to_owned))
+        .collect();
+    let detail = if beside.is_empty() {
+        let mut types: Vec<String> =
+            all.iter().map(|other| format!("{}.{}", other.ty.slug, other.ty.plural)).collect();
+        types.dedup();
+        format!("expected <type>.<action>, with a type of {}; the nearest are {near}", types.join(", "))
+    } else {
+        let types = format!("{}.{}", slug.unwrap_or_default(), plural.unwrap_or_default());
+        format!("{types} has {}; the nearest are {near}", beside.join(", "))
     };
-    let declared = registry.of(ty).map(|registered| registered.actions.clone()).unwrap_or_default();
-    let actions: Vec<Action> =
-        Action::STANDARD.into_iter().chain(declared.into_iter().map(Action::Custom)).collect();
-    let verb = verb.unwrap_or_default();
-    if let Some(action) = actions.iter().find(|action| action.as_str() == verb) {
-        return Ok((ty, least_role(ty, *action)));
-    }
-    let mut fields = ty.fields.iter().filter(|field| !field.output);
-    if let Some(name) = verb.strip_prefix("field:")
-        && let Some(field) = fields.clone().find(|field| field.name == name)
-    {
-        let action = if field.is_mutable() { Action::Update } else { Action::Create };
-        return Ok((ty, least_role(ty, action).max(field.iam.unwrap_or(Role::Viewer))));
-    }
-    let known = actions.iter().map(|action| action.as_str().to_owned());
-    let known: Vec<String> =
-        known.chain(fields.by_ref().map(|field| format!("field:{}", field.name))).collect();
-    Err(unknown(format!("{}.{} has {}", ty.slug, ty.plural, known.join(", "))))
+    Err(Error::invalid_at("/permission", "UNKNOWN_PERMISSION", detail))
 }
 
-fn unknown(detail: String) -> Error {
-    Error::invalid_at("/permission", "UNKNOWN_PERMISSION", detail)
+/// The roles that can be given everywhere are no secret.
+pub(super) fn is_everybodys(permission: &Permission, project: Option<Uuid>) -> bool {
+    let name = permission.name();
+    project.is_none_or(|project| project == PLATFORM_PROJECT)
+        && ["iam.roles.list", "iam.roles.read"].contains(&name.as_str())
+}
+
+/// The project where the permission counts, and words for it.
+pub(super) fn place(permission: &Permission, project: Option<Uuid>) -> (Uuid, &'static str) {
+    let makes_project = permission.name() == PROJECTS.permission(Action::Create);
+    let is_platform = permission.ty.scope == Scope::Platform || makes_project;
+    match project.filter(|project| !is_platform && *project != PLATFORM_PROJECT) {
+        Some(project) => (project, "in this project"),
+        None => (PLATFORM_PROJECT, "on the platform"),
+    }
 }
 
 impl Iam {
-    /// Who `actor` is and which roles it has.
+    /// Who somebody is and which roles it has.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn whoami(&self, actor: &Actor) -> Result<Whoami, Error> {
+    pub async fn whoami(&self, who: &Identified) -> Result<Whoami, Error> {
+        let actor = &who.actor;
         Ok(Whoami {
+            must_change_password: who.must_change_password,
             kind: actor.kind.as_str(),
             id: actor.id,
             name: actor.name.to_string(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, ErrorCode};
 
@@ -43,30 +43,50 @@ impl Passwords {
         self.run(move || hash(&password)).await?
     }
 
-    /// Whether the password is that of `hash`. Takes as long without a hash, and answers no.
-    pub(super) async fn fits(&self, password: &str, hash: Option<String>) -> Result<bool, Error> {
-        let password = password.to_owned();
-        self.run(move || {
-            let stored = hash.as_deref().unwrap_or(NOBODY);
-            let parsed = PasswordHash::new(stored).map_err(|error| Error::internal(error.to_string()))?;
-            Ok(argon2()?.verify_password(password.as_bytes(), &parsed).is_ok() && hash.is_some())
-        })
-        .await?
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        self.turn().await?.run(work).await.map(|(result, _)| result)
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    /// Waits for a turn to compute.
+    pub(super) async fn turn(&self) -> Result<Turn, Error> {
         let busy =
             || Error::new(ErrorCode::TooManyRequests, "too many logins at once; try again in a few seconds");
         let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| busy())?;
         let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| busy())?;
-        // A client that goes away does not stop the thread, so the thread holds the permits.
-        let ran = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop((running, waiting));
-            result
-        });
+        Ok(Turn { _running: running, _waiting: waiting })
+    }
+}
+
+/// A place among those that compute. Whoever holds it after a wrong password, until that is written down, keeps
+/// others from trying in the meantime.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _running: OwnedSemaphorePermit,
+    _waiting: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// Whether the password is that of `hash`. Takes as long without a hash, and answers no.
+    pub(super) async fn fits(self, password: &str, hash: Option<String>) -> Result<(bool, Self), Error> {
+        let password = password.to_owned();
+        let (fits, turn) = self.run(move || fits(&password, hash.as_deref())).await?;
+        Ok((fits?, turn))
+    }
+
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(T, Self), Error> {
+        // A client that goes away does not stop the thread, so the thread holds the turn.
+        let ran = tokio::task::spawn_blocking(move || (work(), self));
         ran.await.map_err(Error::internal)
     }
+}
+
+fn fits(password: &str, hash: Option<&str>) -> Result<bool, Error> {
+    let parsed =
+        PasswordHash::new(hash.unwrap_or(NOBODY)).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(argon2()?.verify_password(password.as_bytes(), &parsed).is_ok() && hash.is_some())
 }
 
 fn argon2() -> Result<Argon2<'static>, Error> {
@@ -103,9 +123,14 @@ mod tests {
         let hash = passwords.hash("correct horse battery").await.unwrap();
         // The dummy must cost what a real hash costs.
         assert!(hash.starts_with(&NOBODY[..NOBODY.len() - 66]), "{hash}");
-        assert!(passwords.fits("correct horse battery", Some(hash.clone())).await.unwrap());
-        assert!(!passwords.fits("correct horse batterz", Some(hash.clone())).await.unwrap());
-        assert!(!passwords.fits("", None).await.unwrap());
+        for (password, hash, expected) in [
+            ("correct horse battery", Some(hash.clone()), true),
+            ("correct horse batterz", Some(hash.clone()), false),
+            ("", None, false),
+        ] {
+            let turn = passwords.turn().await.unwrap();
+            assert_eq!(turn.fits(password, hash).await.unwrap().0, expected, "{password}");
+        }
         assert_ne!(passwords.hash("correct horse battery").await.unwrap(), hash);
     }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::body::Body;
+use super::record::Record;
 use super::{Iam, Listed, PROJECTS, PageAt, Project, expect};
 use crate::authz::Allowed;
 use crate::descriptor::Action;
@@ -27,9 +28,13 @@ impl Iam {
         body.finish()?;
         let project = new_project(Uuid::now_v7(), &name, description);
         let row = project.clone();
+        let record = Record::of(allowed);
         let made = self
             .change("make a project", move |mut tx| {
-                Box::pin(async move { Ok(tx.insert_project(&row).await?) })
+                Box::pin(async move {
+                    tx.insert_project(&row).await?;
+                    Ok(tx.audit(record.created(what(&row), row.id, &row)).await?)
+                })
             })
             .await;
         match made {
@@ -70,21 +75,24 @@ impl Iam {
         body.unchanged("name", &current.name);
         let description = body.description();
         body.finish()?;
+        let record = Record::of(allowed);
         let key = key.to_owned();
         self.change("change a project", move |mut tx| {
             Box::pin(async move {
                 let mut project = tx.project(current.id).await?.ok_or_else(|| not_found(&key))?;
+                let before = project.clone();
                 project.description = description.unwrap_or(project.description);
                 project.updated_at = now();
                 project.revision += 1;
                 tx.update_project(&project).await?;
+                tx.audit(record.changed(what(&project), project.id, &before, &project)).await?;
                 Ok(project)
             })
         })
         .await
     }
 
-    /// Removes a project with its bindings.
+    /// Removes a project with its bindings and roles.
     ///
     /// # Errors
     /// `NotFound`, `Forbidden`, `InUse` while it has instances or service accounts, `InvalidState` for the
@@ -95,13 +103,15 @@ impl Iam {
         if project.id == PLATFORM_PROJECT {
             return Err(Error::new(ErrorCode::InvalidState, "the platform project cannot be deleted"));
         }
+        let record = Record::of(allowed);
         let key = key.to_owned();
         self.change("delete a project", move |mut tx| {
             Box::pin(async move {
                 tx.delete_bindings_in(project.id).await?;
+                tx.delete_roles_in(project.id).await?;
                 match tx.delete_project(project.id).await {
                     Ok(0) => Err(not_found(&key)),
-                    Ok(_) => Ok(()),
+                    Ok(_) => Ok(tx.audit(record.deleted(what(&project), project.id, &project)).await?),
                     Err(error @ StoreError::Reference { .. }) => Err(Error {
                         source: Some(error.into()),
                         ..Error::new(
@@ -137,6 +147,10 @@ impl Iam {
 pub(super) fn new_project(id: Uuid, name: &str, description: String) -> Project {
     let now = now();
     Project { id, name: name.into(), description, created_at: now, updated_at: now, revision: 1 }
+}
+
+fn what(project: &Project) -> String {
+    format!("projects/{}", project.name)
 }
 
 fn not_found(key: &str) -> Error {

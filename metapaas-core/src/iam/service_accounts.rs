@@ -5,6 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::body::Body;
+use super::record::{OK, Record};
 use super::{
     Iam, Listed, PageAt, SERVICE_ACCOUNTS, ServiceAccount, ServiceToken, TOKENS, expect, in_project,
 };
@@ -13,7 +14,10 @@ use crate::authz::Allowed;
 use crate::descriptor::Action;
 use crate::error::{Error, ErrorCode};
 use crate::field_type::is_dns_name;
+use crate::registry::Registry;
 use crate::request::ActorKind;
+use crate::resource::rfc3339;
+use crate::role::Role;
 use crate::store::StoreError;
 use crate::store::resources::now;
 
@@ -47,6 +51,7 @@ impl Iam {
         body.finish()?;
         in_project(allowed, project_id)?;
         let account = ServiceAccount { disabled, ..new_service_account(project_id, &name, description) };
+        let record = Record::of(allowed);
         self.change("make a service account", move |mut tx| {
             Box::pin(async move {
                 if let Some(other) = tx.service_account_named(&name, project_id).await? {
@@ -54,7 +59,10 @@ impl Iam {
                     return Err(Error::new(ErrorCode::NameTaken, text).with("id", other.id.to_string()));
                 }
                 match tx.insert_service_account(&account).await {
-                    Ok(()) => Ok(account),
+                    Ok(()) => {
+                        tx.audit(record.created(what(&account), project_id, &account)).await?;
+                        Ok(account)
+                    }
                     Err(StoreError::Reference { .. }) => {
                         Err(Error::not_found(format_args!("project {project_id}")))
                     }
@@ -115,15 +123,18 @@ impl Iam {
         let description = body.description();
         let disabled = body.flag("disabled");
         body.finish()?;
+        let record = Record::of(allowed);
         self.change("change a service account", move |mut tx| {
             Box::pin(async move {
                 let missing = || not_found(&current.name);
                 let mut account = tx.service_account(current.id).await?.ok_or_else(missing)?;
+                let before = account.clone();
                 account.description = description.unwrap_or(account.description);
                 account.disabled = disabled.unwrap_or(account.disabled);
                 account.updated_at = now();
                 account.revision += 1;
                 tx.update_service_account(&account).await?;
+                tx.audit(record.changed(what(&account), account.project_id, &before, &account)).await?;
                 Ok(account)
             })
         })
@@ -142,24 +153,27 @@ impl Iam {
     ) -> Result<(), Error> {
         expect(allowed, &SERVICE_ACCOUNTS, Action::Delete)?;
         let account = self.permitted_account(allowed, key, project).await?;
+        let record = Record::of(allowed);
         self.change("delete a service account", move |mut tx| {
             Box::pin(async move {
                 tx.delete_bindings_of(ActorKind::ServiceAccount, account.id).await?;
                 if tx.delete_service_account(account.id).await? == 0 {
                     return Err(not_found(&account.name));
                 }
-                Ok(())
+                Ok(tx.audit(record.deleted(what(&account), account.project_id, &account)).await?)
             })
         })
         .await
     }
 
-    /// Makes a token for a service account. Body: optionally `description`, `expires_at`.
+    /// Makes a token for a service account. Body: optionally `description`, `expires_at`; the latest allowed one is
+    /// taken when it is not given.
     ///
     /// # Errors
     /// As [`Self::get_service_account`], `Forbidden`, `InvalidRequest`.
     pub async fn create_token(
         &self,
+        registry: &Registry,
         allowed: &Allowed,
         account: &str,
         project: Option<Uuid>,
@@ -169,14 +183,28 @@ impl Iam {
         let account = self.permitted_account(allowed, account, project).await?;
         let mut body = Body::of(body, &["description", "expires_at"])?;
         let description = body.description().unwrap_or_default();
-        let expires_at = body.future("expires_at", now());
+        let created_at = now();
+        let latest = self.authenticator.settings().service_token_max.map(|max| created_at + max);
+        let expires_at = body.future("expires_at", created_at).or(latest);
+        if let (Some(latest), Some(end)) = (latest, expires_at)
+            && end > latest
+        {
+            let detail =
+                format!("service tokens of this installation last until {} at the most", rfc3339(latest));
+            body.problem("expires_at", "OUT_OF_RANGE", detail);
+        }
         body.finish()?;
+        // Owners of its project answer for the account; whoever else makes tokens must not gain by them.
+        if allowed.context().actor.grants.role_in(account.project_id) != Some(Role::Owner) {
+            self.may_become(registry, allowed, ActorKind::ServiceAccount, account.id).await?;
+        }
+        let record = Record::of(allowed);
         let token = new_service_token();
         let info = ServiceToken {
             id: Uuid::now_v7(),
             service_account_id: account.id,
             description,
-            created_at: now(),
+            created_at,
             expires_at,
             last_used_at: None,
         };
@@ -184,7 +212,11 @@ impl Iam {
         self.change("make a service token", move |mut tx| {
             Box::pin(async move {
                 match tx.insert_service_token(&created.info, &digest(&created.token)).await {
-                    Ok(()) => Ok(created),
+                    Ok(()) => {
+                        let what = format!("{}/tokens/{}", what(&account), created.info.id);
+                        tx.audit(record.created(what, account.project_id, &created.info)).await?;
+                        Ok(created)
+                    }
                     Err(StoreError::Reference { .. }) => Err(not_found(&account.name)),
                     Err(error) => Err(error.into()),
                 }
@@ -222,11 +254,15 @@ impl Iam {
     ) -> Result<(), Error> {
         expect(allowed, &TOKENS, Action::Delete)?;
         let account = self.permitted_account(allowed, account, project).await?;
+        let record = Record::of(allowed);
         self.change("delete a service token", move |mut tx| {
             Box::pin(async move {
                 match tx.delete_service_token(token, account.id).await? {
                     0 => Err(Error::not_found(format_args!("token {token}"))),
-                    _ => Ok(()),
+                    _ => {
+                        let what = format!("{}/tokens/{token}", what(&account));
+                        Ok(tx.audit(record.line(OK, what, Some(account.project_id), None)).await?)
+                    }
                 }
             })
         })
@@ -278,6 +314,10 @@ pub(super) fn new_service_account(project_id: Uuid, name: &str, description: Str
         updated_at: now,
         revision: 1,
     }
+}
+
+fn what(account: &ServiceAccount) -> String {
+    format!("service-accounts/{}", account.name)
 }
 
 fn not_found(key: &str) -> Error {

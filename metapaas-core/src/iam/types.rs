@@ -22,12 +22,12 @@ pub static PROJECTS: TypeDescriptor = TypeDescriptor {
     ..BASE
 };
 
-/// Roles. They are built in and everybody may read them.
+/// Roles of a project, or of the platform and then for all projects. Those that are built in, everybody may read.
 pub static ROLES: TypeDescriptor = TypeDescriptor {
     name: "Role",
     plural: "roles",
     doc: "What a binding gives.",
-    scope: Scope::Platform,
+    policy: &[(Action::Update, Role::Owner)],
     ..BASE
 };
 
@@ -61,8 +61,19 @@ pub static TOKENS: TypeDescriptor = TypeDescriptor {
     ..BASE
 };
 
+/// Lines of the audit. Nobody writes them by request, and what others do is for owners to see.
+pub static AUDIT: TypeDescriptor = TypeDescriptor {
+    name: "AuditRecord",
+    plural: "audit",
+    doc: "Who changed or was denied what.",
+    key: Key::Id,
+    policy: &[(Action::List, Role::Owner), (Action::Read, Role::Owner), (Action::Watch, Role::Owner)],
+    ..BASE
+};
+
 /// All of them.
-pub static TYPES: [&TypeDescriptor; 6] = [&USERS, &PROJECTS, &ROLES, &BINDINGS, &SERVICE_ACCOUNTS, &TOKENS];
+pub static TYPES: [&TypeDescriptor; 7] =
+    [&USERS, &PROJECTS, &ROLES, &BINDINGS, &SERVICE_ACCOUNTS, &TOKENS, &AUDIT];
 
 const BASE: TypeDescriptor = TypeDescriptor {
     name: "",

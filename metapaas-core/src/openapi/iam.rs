@@ -1,4 +1,4 @@
-//! Paths of the built-in issuer: logins, users, projects, roles, bindings, service accounts.
+//! Paths of the built-in issuer: logins, users, projects, roles, bindings, service accounts, the audit.
 
 mod schemas;
 
@@ -6,9 +6,11 @@ use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, PathItemBui
 use utoipa::openapi::{PathItem, Ref};
 
 use super::Parts;
-use super::build::{JSON, OperationExt, answer, body, id, operation, path, shared_parameter, string};
+use super::build::{
+    JSON, OperationExt, answer, body, id, operation, path, query, shared_parameter, string, time,
+};
 use crate::descriptor::{Action, TypeDescriptor};
-use crate::iam::{BINDINGS, PROJECTS, SERVICE_ACCOUNTS, TOKENS, USERS};
+use crate::iam::{AUDIT, BINDINGS, PROJECTS, ROLES, SERVICE_ACCOUNTS, TOKENS, USERS};
 
 const TAG: &str = "iam";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -31,10 +33,11 @@ pub(super) fn add(parts: &mut Parts) {
     put("/v1/iam/projects", projects.collection(&[], None));
     put("/v1/iam/projects/{project}", projects.row(&[project()], true));
 
-    let roles = operation("iam_roles_list", TAG, "List roles")
-        .for_users()
-        .response("200", answer("All roles. Everybody may see them.", Some("IamRoleList"), &[]));
-    put("/v1/iam/roles", PathItem::new(HttpMethod::Get, roles));
+    let role = || path("role", string(""), "The role's `id` or `name`.");
+    let roles = Kind::new(&ROLES, "Role", "a role").in_projects();
+    put("/v1/iam/roles", roles.collection(&[], None));
+    put("/v1/iam/roles/{role}", roles.row(&[role()], true));
+    put("/v1/iam/audit", PathItem::new(HttpMethod::Get, audit()));
 
     let binding = || path("binding", id(""), "The binding's `id`.");
     let bindings = Kind::new(&BINDINGS, "Binding", "a binding");
@@ -81,6 +84,32 @@ fn sessions(put: &mut impl FnMut(&str, PathItem) -> Option<PathItem>) {
         .response("200", answer("Whether it may.", Some("IamCheck"), &[]))
         .errors(&[400, 413, 415]);
     put("/v1/iam/check", PathItem::new(HttpMethod::Post, check));
+
+    let explain = operation("iam_explain", TAG, "Ask why somebody may do something, or why not")
+        .for_users()
+        .request_body(Some(body("IamExplainRequest", &[JSON])))
+        .response("200", answer("What gives it, or what is missing.", Some("IamExplanation"), &[]))
+        .errors(&[400, 403, 404, 413, 415]);
+    put("/v1/iam/explain", PathItem::new(HttpMethod::Post, explain));
+}
+
+/// Who changed or was denied what.
+fn audit() -> OperationBuilder {
+    let filter = |name: &str, schema, doc: &str| query(name, schema, doc);
+    operation("iam_audit_list", TAG, "List the audit, newest first")
+        .permission(&AUDIT.permission(Action::List))
+        .for_users()
+        .parameter_ref(shared_parameter("Limit"))
+        .parameter_ref(shared_parameter("PageToken"))
+        .parameter_ref(shared_parameter("ProjectId"))
+        .parameter(filter("actor", string(""), "Only by the one of that name."))
+        .parameter(filter("actor_id", id(""), "Only by the one of that id."))
+        .parameter(filter("action", string(""), "Only this, e.g. `iam.bindings.create`."))
+        .parameter(filter("outcome", schemas::outcome(), "Only what ended so."))
+        .parameter(filter("since", time(""), "Not before."))
+        .parameter(filter("until", time(""), "Before."))
+        .response("200", answer("A page.", Some("IamAuditList"), &[]))
+        .errors(&[400, 403, 404])
 }
 
 /// A type of the issuer, with the names that its operations go by.

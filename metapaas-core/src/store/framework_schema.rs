@@ -103,9 +103,12 @@ fn bindings() -> Table {
         uuid("principal_id"),
         text("role"),
         time("created_at"),
+        // The role by that name, unless it is built in.
+        uuid("role_id").nullable().restrict("metapaas_roles"),
     ])
     .unique("metapaas_bindings", &["project_id", "principal_kind", "principal_id", "role"])
     .index("metapaas_bindings", &["principal_id"])
+    .index("metapaas_bindings", &["role_id"])
 }
 
 fn sessions() -> Table {

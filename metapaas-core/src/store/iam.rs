@@ -2,8 +2,11 @@
 //!
 //! Only this crate reaches it: `Iam` holds the `Allowed` token against every call that an actor makes.
 
+pub(crate) mod audit;
 pub(crate) mod bindings;
+pub(crate) mod identities;
 pub(crate) mod projects;
+pub(crate) mod roles;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 pub(crate) mod settings;
@@ -19,8 +22,11 @@ use sea_query::{
 use serde::Serializer;
 use uuid::Uuid;
 
+use self::audit::AuditSql;
 use self::bindings::BindingSql;
+use self::identities::IdentitySql;
 use self::projects::ProjectSql;
+use self::roles::RoleSql;
 use self::service_accounts::ServiceAccountSql;
 use self::sessions::SessionSql;
 use self::settings::SettingSql;
@@ -50,6 +56,9 @@ pub(crate) struct IamTx<'t> {
 /// Every statement with a fixed text.
 #[derive(Debug)]
 struct IamSql {
+    audit: AuditSql,
+    identities: IdentitySql,
+    roles: RoleSql,
     users: UserSql,
     projects: ProjectSql,
     bindings: BindingSql,
@@ -80,6 +89,9 @@ impl IamStore {
     pub(crate) fn new(database: Database) -> Self {
         let dialect = database.dialect();
         let sql = IamSql {
+            audit: AuditSql::new(dialect),
+            identities: IdentitySql::new(dialect),
+            roles: RoleSql::new(dialect),
             users: UserSql::new(dialect),
             projects: ProjectSql::new(dialect),
             bindings: BindingSql::new(dialect),

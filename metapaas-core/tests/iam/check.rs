@@ -2,30 +2,13 @@
 
 use std::sync::Arc;
 
-use metapaas_core::__private::{instance, of};
-use metapaas_core::descriptor::{FieldDescriptor, TypeDescriptor};
-use metapaas_core::iam::{check, roles};
-use metapaas_core::plugin::Plugin;
-use metapaas_core::registry::Registry;
+use metapaas_core::iam::check;
 use metapaas_core::request::{Actor, ActorKind, Grants};
 use metapaas_core::role::{PLATFORM_PROJECT, Role};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::worlds;
-
-static FIELDS: [FieldDescriptor; 2] = [
-    of::<String>().field("greeting", "").mutable(),
-    of::<String>().field("theme", "").mutable().iam(Role::Owner),
-];
-static SITE: TypeDescriptor = TypeDescriptor { fields: &FIELDS, ..instance("Site", "site", "") };
-
-fn registry() -> Registry {
-    let mut plugin = Plugin::new("site", "1.0.0");
-    plugin.types.push(&SITE);
-    plugin.actions.push((&SITE, "restart"));
-    Registry::new(vec![plugin]).unwrap()
-}
+use super::{registry, worlds};
 
 fn actor(grants: &[(Uuid, Role)]) -> Actor {
     let grants = Arc::new(Grants::new(grants.iter().copied()));
@@ -95,21 +78,19 @@ fn a_permission_that_does_not_exist_is_answered_with_those_that_do() {
     }
 }
 
-#[test]
-fn three_roles() {
-    assert_eq!(roles().iter().map(|role| role.name).collect::<Vec<_>>(), ["viewer", "operator", "owner"]);
-}
-
 #[tokio::test]
 async fn everybody_knows_who_they_are() {
     for world in worlds().await {
         let shop = world.project("shop").await;
         let ann = world.member("ann", "operator", shop).await;
-        let shown = serde_json::to_value(world.iam.whoami(&ann.0).await.unwrap()).unwrap();
+        let token = world.login("ann").await.access_token;
+        let who = world.iam.authenticator().identify(&token).await.unwrap();
+        let shown = serde_json::to_value(world.iam.whoami(&who).await.unwrap()).unwrap();
         let bindings = json!([{"project_id": shop, "project": "shop", "role": "operator"}]);
         assert_eq!(
             shown,
-            json!({"kind": "user", "id": ann.0.id, "name": "ann", "platform_role": null, "bindings": bindings})
+            json!({"kind": "user", "id": ann.0.id, "name": "ann", "platform_role": null,
+                   "must_change_password": false, "bindings": bindings})
         );
     }
 }

@@ -19,7 +19,7 @@ async fn another_control_plane_sees_a_revocation() {
         });
         let pair = world.login("ann").await;
         assert!(other.authenticate(&pair.access_token).await.is_ok());
-        world.iam.logout(&pair.access_token).await.unwrap();
+        world.logout(&pair.access_token).await.unwrap();
         let mut answer = other.authenticate(&pair.access_token).await;
         // Far longer than the promised second: this test is about whether, not about when.
         for _ in 0..500 {

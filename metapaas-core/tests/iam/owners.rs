@@ -18,7 +18,7 @@ async fn the_last_owner_cannot_be_removed_in_any_way() {
         let off = json!({"disabled": true});
         for answer in [
             world.iam.delete_user(&delete, "admin").await,
-            world.iam.update_user(&update, "admin", &off).await.map(drop),
+            world.update_user(&update, "admin", &off).await.map(drop),
             world.iam.delete_binding(&unbind, binding).await,
         ] {
             assert_eq!(code(answer), Some(ErrorCode::InvalidState));
@@ -28,10 +28,10 @@ async fn the_last_owner_cannot_be_removed_in_any_way() {
         // Neither an operator nor a disabled owner can take the place.
         world.member("opa", "operator", PLATFORM_PROJECT).await;
         world.member("olga", "owner", PLATFORM_PROJECT).await;
-        world.iam.update_user(&update, "olga", &off).await.unwrap();
+        world.update_user(&update, "olga", &off).await.unwrap();
         assert_eq!(code(world.iam.delete_user(&delete, "admin").await), Some(ErrorCode::InvalidState));
 
-        world.iam.update_user(&update, "olga", &json!({"disabled": false})).await.unwrap();
+        world.update_user(&update, "olga", &json!({"disabled": false})).await.unwrap();
         world.iam.delete_binding(&unbind, binding).await.unwrap();
         world.iam.delete_user(&delete, "admin").await.unwrap();
         assert_eq!(code(world.iam.delete_user(&delete, "olga").await), Some(ErrorCode::InvalidState));

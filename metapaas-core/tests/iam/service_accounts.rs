@@ -27,12 +27,12 @@ async fn a_token_is_shown_once_and_good_until_it_is_deleted() {
         let binding = json!({
             "project_id": project, "role": "operator", "principal": {"kind": "service_account", "name": "deploy"}
         });
-        let bound = world.iam.create_binding(&admin.may(&BINDINGS, Action::Create), &binding).await.unwrap();
+        let bound = world.create_binding(&admin.may(&BINDINGS, Action::Create), &binding).await.unwrap();
         assert_eq!((bound.principal.id, bound.principal.name.as_str()), (id, "deploy"));
 
         let create = admin.may(&TOKENS, Action::Create);
         let body = json!({"description": "for the pipeline"});
-        let made = world.iam.create_token(&create, "deploy", None, &body).await.unwrap();
+        let made = world.create_token(&create, "deploy", None, &body).await.unwrap();
         assert!(made.token.starts_with("mpst_") && made.token.len() == 45);
         let actor = world.who(&made.token).await.unwrap();
         assert_eq!((actor.kind, actor.id), (ActorKind::ServiceAccount, id));
@@ -71,11 +71,11 @@ async fn a_token_ends_with_its_time_and_with_its_account() {
         let create = admin.may(&TOKENS, Action::Create);
         let past = json!({"expires_at": "2001-01-01T00:00:00Z"});
         assert_eq!(
-            code(world.iam.create_token(&create, "deploy", None, &past).await),
+            code(world.create_token(&create, "deploy", None, &past).await),
             Some(ErrorCode::InvalidRequest)
         );
         let body = json!({"expires_at": "2999-01-01T00:00:00Z"});
-        let token = world.iam.create_token(&create, "deploy", None, &body).await.unwrap().token;
+        let token = world.create_token(&create, "deploy", None, &body).await.unwrap().token;
         assert!(world.who(&token).await.is_ok());
         let update = admin.may(&SERVICE_ACCOUNTS, Action::Update);
         for (disabled, is_good) in [(true, false), (false, true)] {
@@ -92,7 +92,7 @@ async fn a_token_ends_with_its_time_and_with_its_account() {
         account(&world, project, "other").await;
         assert_eq!(reason(world.who(&token).await), "expired");
 
-        let token = world.iam.create_token(&create, "deploy", None, &json!({})).await.unwrap().token;
+        let token = world.create_token(&create, "deploy", None, &json!({})).await.unwrap().token;
         assert!(world.who(&token).await.is_ok());
         let delete = admin.may(&SERVICE_ACCOUNTS, Action::Delete);
         world.iam.delete_service_account(&delete, "deploy", None).await.unwrap();
@@ -114,7 +114,7 @@ async fn only_owners_of_its_project_may_become_a_service_account() {
             let caller = world.member(who, role, project).await;
             let create = caller.may(&TOKENS, Action::Create);
             assert_eq!(
-                code(world.iam.create_token(&create, "deploy", None, &json!({})).await),
+                code(world.create_token(&create, "deploy", None, &json!({})).await),
                 expected,
                 "{who}"
             );
@@ -129,9 +129,9 @@ async fn a_project_cannot_reach_the_platform_through_its_service_account() {
         let id = account(&world, shop, "deploy").await;
         let create = world.admin().await.may(&BINDINGS, Action::Create);
         let body = |project: Uuid| json!({"project_id": project, "role": "viewer", "principal": {"kind": "service_account", "id": id}});
-        let refused = world.iam.create_binding(&create, &body(PLATFORM_PROJECT)).await;
+        let refused = world.create_binding(&create, &body(PLATFORM_PROJECT)).await;
         assert_eq!(code(refused), Some(ErrorCode::InvalidRequest));
-        assert!(world.iam.create_binding(&create, &body(blog)).await.is_ok());
+        assert!(world.create_binding(&create, &body(blog)).await.is_ok());
     }
 }
 

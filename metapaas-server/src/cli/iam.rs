@@ -1,4 +1,7 @@
-//! `iam`: users, projects, roles, bindings, service accounts, and "may I".
+//! `iam`: users, projects, roles, bindings, service accounts, "may I", and the audit.
+
+mod questions;
+mod roles;
 
 use std::time::Duration;
 
@@ -6,6 +9,8 @@ use chrono::{SecondsFormat, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use self::questions::{AuditArguments, CheckArguments};
+use self::roles::RolesCommand;
 use super::client::Client;
 use super::error::CliError;
 use super::path::encode;
@@ -36,11 +41,10 @@ pub enum IamCommand {
     /// Programs that come with a token
     #[command(subcommand)]
     ServiceAccounts(AccountsCommand),
-    /// Tell whether you have a permission, e.g. demo.instances.create; exit code 4 when not
-    Check {
-        /// `<slug>.<plural>.<action>` or `<slug>.<plural>.field:<name>`
-        permission: String,
-    },
+    /// Tell whether you, or somebody else, have a permission, e.g. demo.instances.create; exit code 4 when not
+    Check(CheckArguments),
+    /// Show who changed or was denied what, newest first
+    Audit(AuditArguments),
 }
 
 /// `iam users ...`
@@ -58,6 +62,9 @@ pub enum UsersCommand {
         /// Read the password from the first line of standard input
         #[arg(long)]
         password_stdin: bool,
+        /// Let the user keep the password, which somebody else knows; without it the first login must change it
+        #[arg(long)]
+        keep_password: bool,
     },
     /// Give a new password, and for your own the present one as well
     SetPassword {
@@ -92,13 +99,6 @@ pub enum ProjectsCommand {
         /// Name or id
         name: String,
     },
-}
-
-/// `iam roles ...`
-#[derive(Clone, Debug, Subcommand)]
-pub enum RolesCommand {
-    /// List them
-    List,
 }
 
 /// `iam bindings ...`
@@ -180,12 +180,11 @@ pub(super) async fn run(client: &mut Client<'_>, command: &IamCommand) -> Result
     match command {
         IamCommand::Users(command) => users(client, command).await,
         IamCommand::Projects(command) => projects(client, command).await,
-        IamCommand::Roles(RolesCommand::List) => {
-            list(client, "/v1/iam/roles", &[("NAME", "/name"), ("DESCRIPTION", "/description")]).await
-        }
+        IamCommand::Roles(command) => roles::run(client, command).await,
         IamCommand::Bindings(command) => bindings(client, command).await,
         IamCommand::ServiceAccounts(command) => accounts(client, command).await,
-        IamCommand::Check { permission } => check(client, permission).await,
+        IamCommand::Check(arguments) => questions::check(client, arguments).await,
+        IamCommand::Audit(arguments) => questions::audit(client, arguments).await,
     }
 }
 
@@ -199,10 +198,13 @@ async fn users(client: &mut Client<'_>, command: &UsersCommand) -> Result<(), Cl
             )
             .await
         }
-        UsersCommand::Create { name, email, password_stdin } => {
+        UsersCommand::Create { name, email, password_stdin, keep_password } => {
             let mut body = named(name, &[("email", email.as_deref())]);
             if *password_stdin {
                 body.insert("password".into(), Value::String(prompt::password_of_stdin()?));
+            }
+            if *keep_password {
+                body.insert("must_change_password".into(), false.into());
             }
             create(client, USERS, "user", body).await
         }
@@ -356,18 +358,6 @@ async fn account_id(client: &Client<'_>, name: &str) -> Result<String, CliError>
     client.id_of(ACCOUNTS, name, &query).await
 }
 
-async fn check(client: &mut Client<'_>, permission: &str) -> Result<(), CliError> {
-    let body = json!({"permission": permission, "project_id": client.project_id().await?});
-    let answer = client.api.post("/v1/iam/check", &[], &body).await?.body;
-    let allowed = answer["allowed"] == true;
-    let reason = answer["reason"].as_str().filter(|reason| !reason.is_empty());
-    client.output.show(&answer, || {
-        let word = if allowed { "yes" } else { "no" };
-        reason.map_or_else(|| format!("{word}\n"), |reason| format!("{word}: {}\n", clean(reason)))
-    })?;
-    if allowed { Ok(()) } else { Err(CliError::Silent(4)) }
-}
-
 fn named(name: &str, more: &[(&str, Option<&str>)]) -> Map<String, Value> {
     let given =
         more.iter().filter_map(|(member, value)| Some(((*member).to_owned(), Value::from((*value)?))));
@@ -375,7 +365,11 @@ fn named(name: &str, more: &[(&str, Option<&str>)]) -> Map<String, Value> {
 }
 
 async fn list(client: &mut Client<'_>, path: &str, columns: &[(&str, &str)]) -> Result<(), CliError> {
-    let query = if matches!(path, BINDINGS | ACCOUNTS) { client.project_query().await? } else { Vec::new() };
+    let query = if matches!(path, BINDINGS | ACCOUNTS | "/v1/iam/roles") {
+        client.project_query().await?
+    } else {
+        Vec::new()
+    };
     let listed = client.all(path, &query, usize::MAX).await?;
     let answer = json!(listed);
     client.output.show(&answer, || view::columns(&listed.items, columns))

@@ -338,6 +338,12 @@ async fn iam_commands_follow_the_contract() {
             (200, "", json!({"items": [{"id": "t", "expires_at": "never"}], "next_page_token": null}))
         }
         "POST /v1/iam/service-accounts/acc/tokens" => (201, "", json!({"id": "t", "token": "mst_1", "expires_at": "later"})),
+        "POST /v1/iam/explain" => (200, "", json!({"allowed": false, "reason": "denied because", "missing": ["demo.instances.create"],
+            "roles": ["owner"], "who_can_grant": [{"name": "olga"}], "granted_by": []})),
+        "POST /v1/iam/roles" => (201, "", json!({"id": "r", "name": "reader", "permissions": ["demo.*.read", "demo.*.list"]})),
+        line if line.starts_with("GET /v1/iam/audit?") => {
+            (200, "", json!({"items": [{"at": "now", "actor": {"name": "bob"}, "action": "iam.users.create"}], "next_page_token": null}))
+        }
         "POST /v1/iam/check" => (200, "", json!({"allowed": false, "reason": "viewer may only read"})),
         "POST /v1/iam/bindings" => (201, "", json!({"id": "b", "project_id": PROJECT, "role": "owner", "principal": {"kind": "user", "id": ID}})),
         line if line.starts_with("DELETE") => (204, "", Value::Null),
@@ -356,6 +362,18 @@ async fn iam_commands_follow_the_contract() {
     assert_eq!(ended.out, "token t revoked\n");
     let ended = stub.run(&["iam", "check", "demo.instances.create"]).await;
     assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (4, "no: viewer may only read\n", ""));
+    let ended = stub.run(&["iam", "check", "demo.instances.create", "--explain", "--user", "bob"]).await;
+    assert_eq!(ended.code, 4, "{ended:?}");
+    for expected in ["no: denied because\n", "missing", "demo.instances.create", "who can give it", "olga"] {
+        assert!(ended.out.contains(expected), "{ended:?}");
+    }
+    let role = ["--permission", "demo.*.read", "--permission", "demo.*.list", "--project", PROJECT];
+    let ended = stub.run(&[["iam", "roles", "create", "reader"].as_slice(), &role].concat()).await;
+    assert!(ended.out.contains("demo.*.read, demo.*.list"), "{ended:?}");
+    let ended = stub.run(&["iam", "roles", "delete", "reader"]).await;
+    assert_eq!(ended.out, "role reader deleted\n");
+    let ended = stub.run(&["iam", "audit", "--actor", "bob", "--limit", "3"]).await;
+    assert!(ended.out.contains("bob") && ended.out.contains("iam.users.create"), "{ended:?}");
     let ended = stub.run(&["iam", "service-accounts", "tokens", "ci"]).await;
     assert_eq!(ended.out, "ID  EXPIRES\nt   never\n", "{ended:?}");
     let ended = stub.run(&["iam", "users", "delete", "bob"]).await;
@@ -364,6 +382,9 @@ async fn iam_commands_follow_the_contract() {
     let calls = stub.calls();
     let body_of = |line: &str| calls.iter().find(|call| call.line == line).map(|call| call.body.clone());
     assert_eq!(body_of("POST /v1/iam/users"), Some(json!({"name": "bob", "email": "b@x.org"})));
+    let asked = json!({"permission": "demo.instances.create", "project_id": null, "principal": {"kind": "user", "name": "bob"}});
+    assert_eq!(body_of("POST /v1/iam/explain"), Some(asked));
+    assert!(calls.iter().any(|call| call.line == "GET /v1/iam/audit?actor=bob&limit=3"));
     let binding = json!({"project_id": PROJECT, "principal": {"kind": "user", "id": ID}, "role": "owner"});
     assert_eq!(body_of("POST /v1/iam/bindings"), Some(binding));
     let token = body_of("POST /v1/iam/service-accounts/acc/tokens").unwrap();

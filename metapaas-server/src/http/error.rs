@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use metapaas_core::error::{Error, ErrorCode, chain};
+use metapaas_core::iam::Denial;
 use serde_json::{Map, Value, json};
 
 use super::headers::RequestId;
@@ -36,7 +37,7 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidRequest => StatusCode::BAD_REQUEST,
         ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
-        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+        ErrorCode::Forbidden | ErrorCode::PasswordChangeRequired => StatusCode::FORBIDDEN,
         ErrorCode::NotFound => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::NameTaken
@@ -69,6 +70,7 @@ impl IntoResponse for ApiError {
             let error_chain = chain(source.as_ref());
             tracing::error!(%request_id, error = error_chain, code = error.code.as_str(), "request failed");
         }
+        let denial = Denial::of(&error);
         let mut body: Map<String, Value> = error.extra;
         let allowed = body.get("allowed").and_then(Value::as_str).and_then(|text| text.parse().ok());
         let retry_after = body.get("retry_after").and_then(Value::as_u64).unwrap_or(1);
@@ -99,6 +101,9 @@ impl IntoResponse for ApiError {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}
+        }
+        if let Some(denial) = denial {
+            response.extensions_mut().insert(denial);
         }
         response
     }

@@ -1,13 +1,18 @@
-//! `/v1/iam/`: tokens, users, projects, roles, bindings, service accounts, "may I".
+//! `/v1/iam/`: tokens, users, projects, roles, bindings, service accounts, "may I", the audit.
+
+mod questions;
+mod roles;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use metapaas_core::authn::Identified;
 use metapaas_core::authz::{Allowed, authorize};
 use metapaas_core::descriptor::{Action, TypeDescriptor};
-use metapaas_core::error::{Error, Problem};
-use metapaas_core::iam::{self, BINDINGS, Listed, PROJECTS, PageAt, ROLES, SERVICE_ACCOUNTS, TOKENS, USERS};
+use metapaas_core::error::Error;
+use metapaas_core::iam::{BINDINGS, Listed, Origin, PROJECTS, PageAt, SERVICE_ACCOUNTS, TOKENS, USERS};
 use metapaas_core::request::RequestContext;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -16,10 +21,12 @@ use uuid::Uuid;
 
 use super::Answer;
 use super::body::read_json;
+use super::denials;
 use super::error::wrong_method;
 use super::headers::{RequestId, bearer};
+use super::origin::client_address;
 use super::query::{Query, write_token};
-use super::resources::{authenticate, json as answer};
+use super::resources::json as answer;
 use super::state::App;
 
 /// Everything below `/v1/iam/`.
@@ -40,28 +47,34 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
     let words: Vec<&str> = segments.iter().map(String::as_str).collect();
     if words == ["token"] {
         return match parts.method {
-            Method::POST => token(&app, &parts.headers, body).await,
+            Method::POST => token(&app, &parts, body).await,
             ref method => Err(wrong_method(method, path).into()),
         };
     }
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId("-".into()));
-    let context = authenticate(&app, &parts.headers, id).await?;
-    let call = Call { app: &app, context, headers: &parts.headers, query: parts.uri.query() };
+    let who = app.authenticator.identify(bearer(&parts.headers)?).await?;
+    app.rates.principal(who.actor.id)?;
+    let context = RequestContext { actor: who.actor.clone(), request_id: id.0 };
+    denials::caller_is(&context);
+    if who.must_change_password && !is_free(&parts.method, &words, &who) {
+        app.authenticator.authenticate(bearer(&parts.headers)?).await?;
+    }
+    let call = Call { app: &app, context, who, headers: &parts.headers, query: parts.uri.query() };
     if parts.method != Method::GET {
         // A change with a parameter that it does not know, such as `dry_run`, must not be made.
         call.project_parameter()?;
     }
     match (&parts.method, words.as_slice()) {
         (&Method::POST, ["logout"]) => {
-            app.iam.logout(bearer(&parts.headers)?).await?;
+            app.iam.logout(&call.who, &call.context.request_id).await?;
             Ok(no_content())
         }
-        (&Method::GET, ["whoami"]) => Ok(answer(StatusCode::OK, &app.iam.whoami(&call.context.actor).await?)),
+        (&Method::GET, ["whoami"]) => Ok(answer(StatusCode::OK, &app.iam.whoami(&call.who).await?)),
         (&Method::POST, ["check"]) => call.check(body).await,
-        (&Method::GET, ["roles"]) => {
-            call.allowed(&ROLES, Action::List);
-            Ok(answer(StatusCode::OK, &json!({ "items": iam::roles(), "next_page_token": null })))
-        }
+        (&Method::POST, ["explain"]) => call.explain(body).await,
+        (&Method::GET, ["audit"]) => call.audit().await,
+        (method, ["roles"]) => call.roles(method, path, body).await,
+        (method, ["roles", key]) => call.role(method, path, key, body).await,
         (method, ["users"]) => call.users(method, path, body).await,
         (method, ["users", key]) => call.user(method, path, key, body).await,
         (method, ["projects"]) => call.projects(method, path, body).await,
@@ -77,7 +90,7 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
             app.iam.delete_token(&call.allowed(&TOKENS, Action::Delete), key, project, id).await?;
             Ok(no_content())
         }
-        (_, ["logout" | "whoami" | "check" | "roles"] | ["service-accounts", _, "tokens", _]) => {
+        (_, ["logout" | "whoami" | "check" | "explain" | "audit"] | ["service-accounts", _, "tokens", _]) => {
             Err(wrong_method(&parts.method, path).into())
         }
         _ => Err(super::no_such_path(path).into()),
@@ -85,47 +98,22 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
 }
 
 /// `POST /v1/iam/token`
-async fn token(app: &App, headers: &HeaderMap, body: Body) -> Answer {
-    let body = read_json(&Method::POST, headers, body, app.body_limit).await?;
-    Ok(answer(StatusCode::OK, &app.iam.token(&body).await?))
+async fn token(app: &App, parts: &Parts, body: Body) -> Answer {
+    let body = read_json(&Method::POST, &parts.headers, body, app.body_limit).await?;
+    let id = parts.extensions.get::<RequestId>().map_or_else(|| "-".into(), |id| id.0.clone());
+    let address = client_address(&parts.extensions, &parts.headers, &app.trusted_proxies);
+    let origin = Origin { address, request_id: id };
+    Ok(answer(StatusCode::OK, &app.iam.token(&body, &origin).await?))
 }
 
-/// Text members of a small body, taken one by one.
-struct Fields<'a> {
-    body: &'a serde_json::Map<String, Value>,
-    taken: Vec<&'static str>,
-    problems: Vec<Problem>,
-}
-
-impl<'a> Fields<'a> {
-    fn of(body: &'a Value) -> Result<Self, Error> {
-        let body = body.as_object();
-        let body = body.ok_or_else(|| Error::invalid_at("", "INVALID_TYPE", "expected a JSON object"))?;
-        Ok(Self { body, taken: Vec::new(), problems: Vec::new() })
-    }
-
-    fn text(&mut self, name: &'static str) -> &'a str {
-        self.taken.push(name);
-        match self.body.get(name) {
-            Some(Value::String(text)) => text,
-            Some(_) => {
-                self.problems.push(Problem::new(format!("/{name}"), "INVALID_TYPE", "expected text"));
-                ""
-            }
-            None => {
-                self.problems.push(Problem::new(format!("/{name}"), "REQUIRED", format!("give {name}")));
-                ""
-            }
+/// What may be done before the password is changed: to change it, to see who one is, to log out.
+fn is_free(method: &Method, words: &[&str], who: &Identified) -> bool {
+    match (method, words) {
+        (&Method::POST, ["logout"]) | (&Method::GET, ["whoami"]) => true,
+        (&Method::PATCH, ["users", key]) => {
+            *key == &*who.actor.name || key.parse().is_ok_and(|id: Uuid| id == who.actor.id)
         }
-    }
-
-    fn finish(mut self) -> Result<(), Error> {
-        for name in self.body.keys().filter(|name| !self.taken.contains(&name.as_str())) {
-            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-            let detail = format!("expected only {}", self.taken.join(", "));
-            self.problems.push(Problem::new(pointer, "UNKNOWN_FIELD", detail));
-        }
-        if self.problems.is_empty() { Ok(()) } else { Err(Error::invalid(self.problems)) }
+        _ => false,
     }
 }
 
@@ -133,6 +121,7 @@ impl<'a> Fields<'a> {
 struct Call<'a> {
     app: &'a App,
     context: RequestContext,
+    who: Identified,
     headers: &'a HeaderMap,
     query: Option<&'a str>,
 }
@@ -163,29 +152,6 @@ impl Call<'_> {
         Ok((page, project))
     }
 
-    async fn check(&self, body: Body) -> Answer {
-        let body = self.body(&Method::POST, body).await?;
-        let mut fields = Fields::of(&body)?;
-        let permission = fields.text("permission");
-        let project = match fields.body.get("project_id") {
-            None | Some(Value::Null) => {
-                fields.taken.push("project_id");
-                None
-            }
-            Some(_) => match fields.text("project_id").parse::<Uuid>() {
-                Ok(id) => Some(id),
-                Err(_) => {
-                    let detail = "expected the id (UUID) of a project";
-                    fields.problems.push(Problem::new("/project_id", "INVALID_VALUE", detail));
-                    None
-                }
-            },
-        };
-        fields.finish()?;
-        let checked = iam::check(&self.app.registry, &self.context.actor, permission, project)?;
-        Ok(answer(StatusCode::OK, &checked))
-    }
-
     async fn users(&self, method: &Method, path: &str, body: Body) -> Answer {
         match *method {
             Method::GET => {
@@ -210,7 +176,12 @@ impl Call<'_> {
             }
             Method::PATCH => {
                 let body = self.body(method, body).await?;
-                let user = iam.update_user(&self.allowed(&USERS, Action::Update), key, &body).await?;
+                if self.who.must_change_password && body.get("password").is_none() {
+                    self.app.authenticator.authenticate(bearer(self.headers)?).await?;
+                }
+                let allowed = self.allowed(&USERS, Action::Update);
+                let user =
+                    iam.update_user(&self.app.registry, &allowed, self.who.session, key, &body).await?;
                 Ok(answer(StatusCode::OK, &user))
             }
             Method::DELETE => {
@@ -268,8 +239,8 @@ impl Call<'_> {
             }
             Method::POST => {
                 let body = self.body(method, body).await?;
-                let made =
-                    self.app.iam.create_binding(&self.allowed(&BINDINGS, Action::Create), &body).await?;
+                let allowed = self.allowed(&BINDINGS, Action::Create);
+                let made = self.app.iam.create_binding(&self.app.registry, &allowed, &body).await?;
                 Ok(created("bindings", made.id, &made))
             }
             _ => Err(wrong_method(method, path).into()),
@@ -344,7 +315,8 @@ impl Call<'_> {
                 let project = self.project_parameter()?;
                 let body = self.body(method, body).await?;
                 let allowed = self.allowed(&TOKENS, Action::Create);
-                let made = self.app.iam.create_token(&allowed, key, project, &body).await?;
+                let registry = &self.app.registry;
+                let made = self.app.iam.create_token(registry, &allowed, key, project, &body).await?;
                 Ok(answer(StatusCode::CREATED, &made))
             }
             _ => Err(wrong_method(method, path).into()),

@@ -23,6 +23,7 @@ use serde_json::Value;
 use super::Answer;
 use super::body::{parse, read_bytes};
 use super::change::{Begun, Wishes, changed, created, replay};
+use super::denials;
 use super::headers::{Preconditions, RequestId, Tags, bearer, etag};
 use super::lists::ListRequest;
 use super::path::{Target, resolve};
@@ -97,7 +98,9 @@ pub(super) async fn authenticate(
 ) -> Result<RequestContext, Error> {
     let actor = app.authenticator.authenticate(bearer(headers)?).await?;
     app.rates.principal(actor.id)?;
-    Ok(RequestContext { actor, request_id: id.0 })
+    let context = RequestContext { actor, request_id: id.0 };
+    denials::caller_is(&context);
+    Ok(context)
 }
 
 /// One request, past authentication.

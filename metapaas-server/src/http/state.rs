@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::allow::Methods;
 use crate::limits::{BodyLimit, Limits};
+use crate::network::Network;
 use crate::rate::Rates;
 
 /// Cheap to clone.
@@ -47,6 +48,8 @@ pub struct State {
     pub limits: Limits,
     /// How often who may ask.
     pub rates: Rates,
+    /// Proxies that are believed when they say whom a request comes from.
+    pub trusted_proxies: Vec<Network>,
     /// Turns true when the control plane stops.
     pub stop: watch::Receiver<bool>,
 }

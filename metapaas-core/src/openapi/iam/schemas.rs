@@ -20,6 +20,9 @@ pub(super) fn all() -> Vec<(String, Schema)> {
     all.extend(users());
     all.extend(projects());
     all.extend(accounts());
+    all.extend(roles());
+    all.extend(questions());
+    all.extend(audit());
     all.into_iter().map(|(name, schema)| (format!("Iam{name}"), schema)).collect()
 }
 
@@ -47,13 +50,9 @@ fn sessions() -> Schemas {
         .must("kind", principal_kind())
         .must("id", id(""))
         .must("name", string(""))
-        .property("platform_role", role_or_null("The role that holds in every project."))
+        .property("platform_role", role_or_null("The built-in role that holds in every project."))
+        .must("must_change_password", boolean("Nothing else may be done before the password is changed."))
         .must("bindings", array(schema("IamMembership"), "Roles by project."));
-    let check_request = closed("A question about the caller.")
-        .must("permission", string("E.g. `s3.instances.create`."))
-        .property("project_id", optional(id("Where; anywhere when not given.")));
-    let check =
-        open("The answer.").must("allowed", boolean("Whether.")).must("reason", string("Why, for people."));
     vec![
         (
             "TokenRequest",
@@ -62,8 +61,6 @@ fn sessions() -> Schemas {
         ("Tokens", tokens.into()),
         ("Membership", membership.into()),
         ("Whoami", whoami.into()),
-        ("CheckRequest", check_request.into()),
-        ("Check", check.into()),
     ]
 }
 
@@ -76,22 +73,31 @@ fn users() -> Schemas {
             .must("name", string("What the user logs in with."))
             .must("email", email())
             .must("disabled", boolean("A disabled user can neither log in nor go on with a session."))
+            .must("must_change_password", boolean("Nothing else may be done before the password is changed."))
             .must("created_at", time("When it was made."))
             .must("updated_at", time("When it last changed."))
     };
     let created =
         shown(open("A new user.")).property("password", string("The generated password; shown this once."));
+    let must_change = || optional_flag("Whether the password must be changed before anything else.");
+    let identity = closed("Who the user is at an OIDC issuer; then it needs no password.")
+        .schema_type(nullable(Type::Object))
+        .must("issuer", formatted("uri", "The issuer's URL."))
+        .must("subject", string("The claim `sub`.").min_length(Some(1)));
     let create = closed("A new user.")
         .must("name", user_name("Unique in the installation."))
         .property("password", optional(new_secret("Generated and shown once when not given.")))
         .property("email", email())
-        .property("disabled", disabled());
+        .property("disabled", disabled())
+        .property("must_change_password", must_change())
+        .property("identity", identity);
     let patch = closed("Changes of a user.")
         .property("name", user_name("Cannot change; may be repeated."))
         .property("password", optional(new_secret("A new password; ends all sessions.")))
         .property("old_password", optional(secret("Needed to change one's own password.")))
         .property("email", email())
-        .property("disabled", disabled());
+        .property("disabled", disabled())
+        .property("must_change_password", must_change());
     vec![
         ("User", shown(open("A person who can log in.")).into()),
         ("UserList", page_of("IamUser").into()),
@@ -114,8 +120,6 @@ fn projects() -> Schemas {
     let patch = closed("Changes of a project.")
         .property("name", name("Cannot change; may be repeated."))
         .property("description", description());
-    let role_entry =
-        open("What a binding gives.").must("name", role()).must("description", string("What it may do."));
     let principal =
         open("Who has a role.").must("kind", principal_kind()).must("id", id("")).must("name", string(""));
     let binding = open("A role of a user or service account in a project.")
@@ -123,6 +127,7 @@ fn projects() -> Schemas {
         .must("project_id", id("Where the role holds; everywhere when it is the platform project."))
         .must("principal", schema("IamPrincipal"))
         .must("role", role())
+        .must("role_id", optional(id("The role; null when it is built in.")))
         .must("created_at", time("When it was made."));
     let wanted = closed("Who gets the role: by id or by name.")
         .must("kind", principal_kind())
@@ -137,8 +142,6 @@ fn projects() -> Schemas {
         ("ProjectList", page_of("IamProject").into()),
         ("ProjectCreate", ignoring(create).into()),
         ("ProjectPatch", ignoring(patch).into()),
-        ("Role", role_entry.into()),
-        ("RoleList", page_of("IamRole").into()),
         ("Principal", principal.into()),
         ("Binding", binding.into()),
         ("BindingList", page_of("IamBinding").into()),
@@ -191,6 +194,116 @@ fn accounts() -> Schemas {
     ]
 }
 
+fn roles() -> Schemas {
+    let permissions = || {
+        let pattern = string("E.g. `s3.instances.create`; `*` stands for a whole part.");
+        array(pattern, "What it gives.")
+    };
+    let given = || permissions().min_items(Some(1)).max_items(Some(200));
+    let shown = open("What a binding gives.")
+        .must("id", id(""))
+        .must("name", string("What bindings call it."))
+        .must("project_id", id("Where it can be given; everywhere when it is the platform project."))
+        .must("description", string("What it is for."))
+        .must("permissions", permissions())
+        .must("built_in", boolean("It exists everywhere and cannot change."))
+        .must("created_at", optional(time("When it was made; null when it is built in.")))
+        .must("updated_at", optional(time("When it last changed.")));
+    let create = closed("A new role.")
+        .must("project_id", id("Where it can be given; everywhere when it is the platform project."))
+        .must("name", name("Unique in the project, and none that is built in."))
+        .must("permissions", given())
+        .property("description", description());
+    let patch = closed("Changes of a role.")
+        .property("project_id", id("Cannot change; may be repeated."))
+        .property("name", name("Cannot change; may be repeated."))
+        .property("permissions", given())
+        .property("built_in", schema("Ignored"))
+        .property("description", description());
+    vec![
+        ("Role", shown.into()),
+        ("RoleList", page_of("IamRole").into()),
+        ("RoleCreate", ignoring(create).into()),
+        ("RolePatch", ignoring(patch).into()),
+    ]
+}
+
+fn questions() -> Schemas {
+    let asked = |doc: &str| {
+        closed(doc)
+            .must("permission", string("E.g. `s3.instances.create`."))
+            .property("project_id", optional(id("Where; on the platform when not given.")))
+    };
+    let whom = closed("Whom it is about, by id or by name; the caller when not given.")
+        .schema_type(nullable(Type::Object))
+        .must("kind", principal_kind())
+        .property("id", optional(id("")))
+        .property("name", optional(string("")));
+    let answered =
+        |doc: &str| open(doc).must("allowed", boolean("Whether.")).must("reason", string("Why, for people."));
+    let granted = open("What gives a permission.")
+        .must("permission", string("The permission."))
+        .must("binding_id", optional(id("The binding; null for a role of a group of an OIDC issuer.")))
+        .must("project_id", optional(id("Where the binding is; the platform project's hold everywhere.")))
+        .must("role", optional(string("The role that it gives.")))
+        .must("pattern", optional(string("The pattern of the role that fits; null when it is built in.")));
+    let explanation = answered("Why somebody may do something, or why not.")
+        .must("permission", string("What was asked for."))
+        .must("project_id", id("Where it counts."))
+        .must("principal", schema("IamPrincipal"))
+        .must("granted_by", array(schema("IamGrantedBy"), "What gives it."))
+        .must("missing", array(string(""), "Permissions that nothing gives."))
+        .must("roles", array(string(""), "Roles that would give what is missing."))
+        .must(
+            "who_can_grant",
+            array(schema("IamPrincipal"), "Who could give it, for those who may see that."),
+        );
+    let check = asked("A question about the caller.")
+        .property("explain", optional_flag("Answers as `/v1/iam/explain` does."));
+    vec![
+        ("CheckRequest", check.into()),
+        ("Check", answered("The answer.").into()),
+        ("ExplainRequest", asked("A question about somebody.").property("principal", whom).into()),
+        ("GrantedBy", granted.into()),
+        ("Explanation", explanation.into()),
+    ]
+}
+
+fn audit() -> Schemas {
+    let actor = open("Who did or tried something.")
+        .must("kind", string("").enum_values(Some(["user", "service_account", "system", "unknown"])))
+        .must("id", optional(id("")))
+        .must("name", string("The name at the time, or the one that was tried."));
+    let record = open("One line of the audit.")
+        .must("id", id(""))
+        .must("at", time("When."))
+        .must("actor", schema("IamAuditActor"))
+        .must("request_id", string("Finds the request in logs and events."))
+        .must("action", string("What was done or tried: a permission, or `iam.sessions.login` and the like."))
+        .must(
+            "resource",
+            string("What it was done to, such as `users/ann`, or the request's method and path."),
+        )
+        .must("project_id", optional(id("The project that it belongs to.")))
+        .must("outcome", outcome())
+        .must(
+            "detail",
+            ObjectBuilder::new()
+                .schema_type(nullable(Type::Object))
+                .description(Some("`before` and `after` of a change, or why something was denied.")),
+        );
+    vec![
+        ("AuditActor", actor.into()),
+        ("AuditRecord", record.into()),
+        ("AuditList", page_of("IamAuditRecord").into()),
+    ]
+}
+
+/// How something ended.
+pub(super) fn outcome() -> ObjectBuilder {
+    string("").enum_values(Some(["OK", "DENIED", "FAILED"]))
+}
+
 /// A text that may as well be null.
 fn optional(text: ObjectBuilder) -> ObjectBuilder {
     text.schema_type(nullable(Type::String))
@@ -221,8 +334,9 @@ fn description() -> ObjectBuilder {
     optional(string("Free text.").max_length(Some(DESCRIPTION_MAX)))
 }
 
+/// Built in or of the installation's own, by name.
 fn role() -> ObjectBuilder {
-    string("").enum_values(Some(Role::ALL.map(Role::as_str)))
+    string("`owner`, `operator`, `viewer`, or a role of the project's or the platform's own.")
 }
 
 fn role_or_null(doc: &str) -> ObjectBuilder {

@@ -232,8 +232,8 @@ fn the_catalogue_is_as_described() {
 #[test]
 fn answers_of_the_issuer_are_as_described() {
     use crate::iam::{
-        Binding, CheckAnswer, CreatedToken, CreatedUser, Membership, Principal, Project, ServiceAccount,
-        ServiceToken, TokenPair, User, Whoami, roles,
+        AuditActor, AuditRecord, Binding, CheckAnswer, CreatedToken, CreatedUser, Explanation, GrantedBy,
+        Membership, Principal, Project, RoleEntry, ServiceAccount, ServiceToken, TokenPair, User, Whoami,
     };
     let (id, now, text) = (Uuid::now_v7(), Utc::now(), || "x".to_owned());
     let user = User {
@@ -241,6 +241,7 @@ fn answers_of_the_issuer_are_as_described() {
         name: text(),
         email: None,
         disabled: false,
+        must_change_password: true,
         created_at: now,
         updated_at: now,
         revision: 1,
@@ -271,6 +272,7 @@ fn answers_of_the_issuer_are_as_described() {
         id,
         name: text(),
         platform_role: None,
+        must_change_password: false,
         bindings: vec![Membership { project_id: id, project: text(), role: "owner".into() }],
     };
     let pair = TokenPair {
@@ -280,13 +282,60 @@ fn answers_of_the_issuer_are_as_described() {
         expires_in: 900,
         must_change_password: true,
     };
+    let role = RoleEntry {
+        id,
+        name: text(),
+        project_id: id,
+        description: text(),
+        permissions: vec!["demo.*.read".into()],
+        built_in: false,
+        created_at: Some(crate::resource::rfc3339(now)),
+        updated_at: None,
+        revision: 1,
+    };
+    let granted = GrantedBy {
+        permission: text(),
+        binding_id: Some(id),
+        project_id: None,
+        role: Some(text()),
+        pattern: None,
+    };
+    let explanation = Explanation {
+        allowed: false,
+        reason: text(),
+        permission: text(),
+        project_id: id,
+        principal: principal.clone(),
+        granted_by: vec![granted.clone()],
+        missing: vec![text()],
+        roles: vec![text()],
+        who_can_grant: vec![principal.clone()],
+    };
+    let line = AuditRecord {
+        id,
+        at: now,
+        actor: AuditActor { kind: "user".into(), id: Some(id), name: text() },
+        request_id: text(),
+        action: text(),
+        resource: text(),
+        project_id: None,
+        outcome: "OK".into(),
+        detail: None,
+    };
     let answers = [
         ("IamUser", json!(user)),
         ("IamUserCreated", json!(CreatedUser { user, password: Some(text()) })),
         ("IamProject", json!(project)),
         (
             "IamBinding",
-            json!(Binding { id, project_id: id, principal, role: "viewer".into(), created_at: now }),
+            json!(Binding {
+                id,
+                project_id: id,
+                principal: principal.clone(),
+                role: "viewer".into(),
+                role_id: None,
+                created_at: now
+            }),
         ),
         ("IamServiceAccount", json!(account)),
         ("IamToken", json!(token)),
@@ -294,7 +343,10 @@ fn answers_of_the_issuer_are_as_described() {
         ("IamWhoami", json!(whoami)),
         ("IamTokens", json!(pair)),
         ("IamCheck", json!(CheckAnswer { allowed: true, reason: text() })),
-        ("IamRole", json!(roles()[0])),
+        ("IamRole", json!(role)),
+        ("IamExplanation", json!(explanation)),
+        ("IamGrantedBy", json!(granted)),
+        ("IamAuditRecord", json!(line)),
     ];
     let document = json_of(&registry());
     for (name, answer) in answers {

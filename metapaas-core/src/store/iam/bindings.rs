@@ -5,9 +5,10 @@ use sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::roles::read_patterns;
 use super::{IamStore, IamTx, Listed, Listing, PageAt, delete_by, insert, time};
 use crate::authz::Projects;
-use crate::request::ActorKind;
+use crate::request::{ActorKind, Given};
 use crate::role::{PLATFORM_PROJECT, Role};
 use crate::store::error::StoreError;
 use crate::store::statement::{Dialect, Statement, slot};
@@ -17,6 +18,9 @@ const TABLE: &str = "metapaas_bindings";
 const USERS: &str = "metapaas_users";
 const ACCOUNTS: &str = "metapaas_service_accounts";
 const PROJECTS: &str = "metapaas_projects";
+const ROLES: &str = "metapaas_roles";
+const COLUMNS: [&str; 7] =
+    ["id", "project_id", "principal_kind", "principal_id", "role", "created_at", "role_id"];
 
 /// A role of somebody in a project.
 #[derive(Clone, Debug, Serialize)]
@@ -27,8 +31,10 @@ pub struct Binding {
     pub project_id: Uuid,
     /// Who has the role.
     pub principal: Principal,
-    /// `owner`, `operator` or `viewer`.
+    /// `owner`, `operator`, `viewer`, or the name of a role of the project's or the platform's own.
     pub role: String,
+    /// That role, unless it is built in.
+    pub role_id: Option<Uuid>,
     /// When it was made.
     #[serde(serialize_with = "time")]
     pub created_at: DateTime<Utc>,
@@ -56,6 +62,15 @@ pub struct Membership {
     pub role: String,
 }
 
+/// What a binding gives to the one who has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant {
+    pub(crate) binding: Uuid,
+    pub(crate) project: Uuid,
+    pub(crate) role: String,
+    pub(crate) given: Given,
+}
+
 #[derive(Debug)]
 pub(super) struct BindingSql {
     by_id: Statement,
@@ -75,7 +90,11 @@ impl BindingSql {
             let select = select.from(TABLE).and_where(Expr::col((TABLE, "principal_kind")).eq(slot(0)));
             select.and_where(Expr::col((TABLE, "principal_id")).eq(slot(1))).to_owned()
         };
-        let grants = of_principal(Query::select().columns([(TABLE, "project_id"), (TABLE, "role")]));
+        let grants = of_principal(
+            Query::select()
+                .columns([(TABLE, "id"), (TABLE, "project_id"), (TABLE, "role"), (ROLES, "permissions")])
+                .left_join(ROLES, Expr::col((ROLES, "id")).equals((TABLE, "role_id"))),
+        );
         let memberships = of_principal(
             Query::select()
                 .columns([(TABLE, "project_id"), (PROJECTS, "name"), (TABLE, "role")])
@@ -97,14 +116,13 @@ impl BindingSql {
             .and_where(Expr::col((TABLE, "role")).eq(slot(2)))
             .and_where(Expr::col((USERS, "disabled")).eq(slot(3)))
             .to_owned();
-        let columns = ["id", "project_id", "principal_kind", "principal_id", "role", "created_at"];
         Self {
             by_id: Statement::new(dialect, listed().and_where(Expr::col((TABLE, "id")).eq(slot(0)))),
             exact: Statement::new(dialect, &exact),
             grants: Statement::new(dialect, &grants),
             memberships: Statement::new(dialect, &memberships),
             platform_owners: Statement::new(dialect, &platform_owners),
-            insert: Statement::new(dialect, &insert(TABLE, &columns)),
+            insert: Statement::new(dialect, &insert(TABLE, &COLUMNS)),
             delete: delete_by(dialect, TABLE, &["id"]),
             delete_of_principal: delete_by(dialect, TABLE, &["principal_kind", "principal_id"]),
             delete_of_project: delete_by(dialect, TABLE, &["project_id"]),
@@ -115,10 +133,7 @@ impl BindingSql {
 /// Reads bindings with the names of their principals.
 fn listed() -> SelectStatement {
     Query::select()
-        .columns(
-            ["id", "project_id", "principal_kind", "principal_id", "role", "created_at"]
-                .map(|name| (TABLE, name)),
-        )
+        .columns(COLUMNS.map(|name| (TABLE, name)))
         .expr(Expr::cust("COALESCE(metapaas_users.name, metapaas_service_accounts.name, '')"))
         .from(TABLE)
         .left_join(USERS, Expr::col((USERS, "id")).equals((TABLE, "principal_id")))
@@ -141,9 +156,10 @@ fn read(row: &Row) -> Result<Binding, StoreError> {
         principal: Principal {
             kind: kind.as_str(),
             id: row.uuid(3).required("principal_id")?,
-            name: row.text(6).required("name")?,
+            name: row.text(7).required("name")?,
         },
         role: row.text(4).required("role")?,
+        role_id: row.uuid(6)?,
         created_at: row.time(5).required("created_at")?,
     })
 }
@@ -165,15 +181,21 @@ impl IamStore {
         self.list("list bindings", listing, page, read).await
     }
 
-    /// Project and role of each binding; roles that this binary does not know give nothing.
-    pub(crate) async fn grants(&self, kind: ActorKind, id: Uuid) -> Result<Vec<(Uuid, Role)>, StoreError> {
+    /// What each binding of somebody gives.
+    pub(crate) async fn grants(&self, kind: ActorKind, id: Uuid) -> Result<Vec<Grant>, StoreError> {
         let args = [kind.as_str().into(), id.into()];
         let read = |row: &Row| {
-            let project = row.uuid(0).required("project_id")?;
-            Ok(Role::parse(&row.text(1).required("role")?).map(|role| (project, role)))
+            let role = row.text(2).required("role")?;
+            // A role that this binary does not know gives nothing.
+            let given = Given { role: Role::parse(&role), patterns: read_patterns(row, 3)? };
+            Ok(Grant {
+                binding: row.uuid(0).required("id")?,
+                project: row.uuid(1).required("project_id")?,
+                role,
+                given,
+            })
         };
-        let grants = self.read("read grants", &self.sql.bindings.grants, &args, read).await?;
-        Ok(grants.into_iter().flatten().collect())
+        self.read("read grants", &self.sql.bindings.grants, &args, read).await
     }
 
     pub(crate) async fn memberships(&self, kind: ActorKind, id: Uuid) -> Result<Vec<Membership>, StoreError> {
@@ -209,6 +231,7 @@ impl IamTx<'_> {
             binding.principal.id.into(),
             binding.role.as_str().into(),
             binding.created_at.into(),
+            binding.role_id.into(),
         ];
         self.tx.execute("make a binding", &self.sql.bindings.insert, &args).await.map(drop)
     }

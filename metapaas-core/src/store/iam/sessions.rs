@@ -47,6 +47,7 @@ pub(super) struct SessionSql {
     rotate: Statement,
     revoke: Statement,
     revoke_of_user: Statement,
+    revoke_others: Statement,
     sweep: Statement,
 }
 
@@ -90,6 +91,7 @@ impl SessionSql {
             rotate: Statement::new(dialect, &rotate),
             revoke: Statement::new(dialect, &revoke("id")),
             revoke_of_user: Statement::new(dialect, &revoke("user_id")),
+            revoke_others: Statement::new(dialect, revoke("user_id").and_where(Expr::col("id").ne(slot(2)))),
             sweep: Statement::new(dialect, Query::delete().from_table(TABLE).and_where(over)),
         }
     }
@@ -149,13 +151,17 @@ impl IamTx<'_> {
             .map(drop)
     }
 
+    /// Ends the sessions of a user, but for the one to keep.
     pub(crate) async fn revoke_sessions_of(
         &mut self,
         user: Uuid,
+        keep: Option<Uuid>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let revoke = &self.sql.sessions.revoke_of_user;
-        self.tx.execute("revoke sessions", revoke, &[user.into(), now.into()]).await.map(drop)
+        let sql = &self.sql.sessions;
+        let revoke = if keep.is_some() { &sql.revoke_others } else { &sql.revoke_of_user };
+        let args = [user.into(), now.into(), keep.into()];
+        self.tx.execute("revoke sessions", revoke, &args).await.map(drop)
     }
 
     /// Removes what ended before `before`.
