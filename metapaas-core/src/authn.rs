@@ -186,6 +186,9 @@ impl Authenticator {
         let token_ends = match credential {
             Credential::Session(_) => self.signer.verify(Purpose::Access, bearer)?.ends(),
             Credential::ServiceToken(_) => None,
+            // Its end is that of its standing; without one it has to be let in anew.
+            Credential::Foreign(_) if standing_ends.is_none() => return Err(revoked()),
+            Credential::Foreign(_) => None,
         };
         Ok(token_ends.into_iter().chain(standing_ends).min())
     }

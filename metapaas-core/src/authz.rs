@@ -111,7 +111,7 @@ impl Allowed {
 
     /// The projects whose rows the caller may see and do it to.
     pub fn reach(&self) -> Projects {
-        self.sees.and(&projects_with(&self.context.actor, policy::least_role(self.ty, self.action)))
+        self.sees.and(&projects_with(&self.context.actor, self.ty, self.action))
     }
 
     /// Whether the caller may do it to a row of `project`.
