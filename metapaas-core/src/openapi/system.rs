@@ -84,7 +84,7 @@ pub(super) fn catalogue(parts: &mut Parts) {
         ),
     ] {
         let slug = path("slug", string(""), "The type's slug.");
-        put(parts, place, PathItem::new(HttpMethod::Get, operation.parameter(slug).errors(&[404])));
+        put(parts, place, PathItem::new(HttpMethod::Get, operation.parameter(slug).errors(&[401, 404])));
     }
 }
 
