@@ -1,3 +1,5 @@
+//! A stream folded by a reader is the list, whatever came between.
+
 use std::collections::HashMap;
 
 use serde_json::json;
