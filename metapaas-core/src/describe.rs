@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::action::ActionDescriptor;
 use crate::descriptor::{FieldDescriptor, FieldKind, TypeDescriptor};
 use crate::registry::{RegisteredType, Registry};
 
@@ -98,8 +99,16 @@ fn ty(registered: &RegisteredType) -> Value {
         "depth": ty.depth(),
         "description": ty.doc,
         "permissions": registered.permissions(),
-        "actions": registered.actions,
+        "actions": registered.actions.iter().map(action).collect::<Vec<_>>(),
         "fields": ty.fields.iter().map(field).collect::<Vec<_>>(),
+    })
+}
+
+fn action(action: &ActionDescriptor) -> Value {
+    json!({
+        "verb": action.verb,
+        "description": action.doc,
+        "parameters": action.parameters.iter().map(field).collect::<Vec<_>>(),
     })
 }
 

@@ -60,6 +60,8 @@ pub enum ErrorCode {
     NameTaken,
     /// The name fits several rows that the caller may see.
     AmbiguousName,
+    /// The project may not have that much.
+    QuotaExceeded,
     /// The row is not in a state that allows it.
     InvalidState,
     /// Other rows refer to the row.
@@ -101,6 +103,7 @@ impl ErrorCode {
         Self::MethodNotAllowed,
         Self::NameTaken,
         Self::AmbiguousName,
+        Self::QuotaExceeded,
         Self::InvalidState,
         Self::InUse,
         Self::PreconditionFailed,
@@ -128,6 +131,7 @@ impl ErrorCode {
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::NameTaken => "NAME_TAKEN",
             Self::AmbiguousName => "AMBIGUOUS_NAME",
+            Self::QuotaExceeded => "QUOTA_EXCEEDED",
             Self::InvalidState => "INVALID_STATE",
             Self::InUse => "IN_USE",
             Self::PreconditionFailed => "PRECONDITION_FAILED",
@@ -156,6 +160,7 @@ impl ErrorCode {
             Self::MethodNotAllowed => "Method not allowed",
             Self::NameTaken => "The name is taken",
             Self::AmbiguousName => "The name is ambiguous",
+            Self::QuotaExceeded => "The quota is used up",
             Self::InvalidState => "Not possible in this state",
             Self::InUse => "Still in use",
             Self::PreconditionFailed => "The resource has changed",

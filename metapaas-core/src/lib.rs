@@ -2,6 +2,7 @@
 
 extern crate self as metapaas_core;
 
+pub mod action;
 pub mod agents;
 pub mod authn;
 pub mod authz;
@@ -12,6 +13,7 @@ pub mod field_type;
 pub mod iam;
 pub mod migration;
 pub mod openapi;
+pub mod operations;
 pub mod paas_type;
 pub mod plan;
 pub mod plugin;
@@ -37,6 +39,7 @@ pub mod __private;
 /// The node agent: drivers, services, engines.
 pub use metapaas_agent as agent;
 
+pub use crate::action::{ActionCall, ActionError};
 pub use crate::descriptor::{FieldProblem, Spec, TypeDescriptor};
 pub use crate::field_type::{
     BucketName, Cidr, DnsName, Domain, Email, FieldEnum, FieldType, Json, Map, Ref, Secret,

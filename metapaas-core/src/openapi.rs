@@ -9,6 +9,7 @@ mod events;
 mod field;
 mod iam;
 mod lists;
+mod operations;
 mod shared;
 mod system;
 mod types;
@@ -35,6 +36,7 @@ pub fn document(registry: &Registry, server_version: &str) -> OpenApi {
     }
     system::catalogue(&mut parts);
     events::add(&mut parts);
+    operations::add(&mut parts);
     iam::add(&mut parts);
     system::agents(&mut parts);
     system::probes(&mut parts);
@@ -89,6 +91,7 @@ impl Parts {
     fn finish(mut self, title: &str, description: &str, version: &str) -> OpenApi {
         complete::complete(&mut self.paths);
         shared::add(&mut self.components);
+        operations::schemas(&mut self.components);
         let bearer = |format: &str, description: &str| {
             let http = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format(format);
             SecurityScheme::Http(http.description(Some(description)).build())

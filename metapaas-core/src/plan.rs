@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::descriptor::{Spec, TypeDescriptor};
 use crate::field_type::FieldError;
 use crate::paas_type::PaasType;
+use crate::resource::Resource;
 
 /// An instance as its tenant wants it, with all its children.
 #[derive(Clone, Debug)]
@@ -47,6 +48,20 @@ pub struct DesiredMeta {
     pub version: String,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+}
+
+impl From<&Resource> for DesiredMeta {
+    fn from(row: &Resource) -> Self {
+        let meta = &row.meta;
+        Self {
+            id: meta.id,
+            parent_id: meta.parent_id,
+            project_id: meta.project_id,
+            key: row.key(),
+            version: meta.version.clone(),
+            created_at: meta.created_at,
+        }
+    }
 }
 
 /// An instance and all rows below it, untyped.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use metapaas_agent::{Driver, Engine};
 
-use crate::descriptor::TypeDescriptor;
+use crate::action::{ActionCall, ActionDescriptor, ActionError};
+use crate::descriptor::{FieldDescriptor, TypeDescriptor};
 use crate::migration::Migrations;
 use crate::paas_type::PaasType;
 use crate::plan::{Desired, DesiredTree, NodeSpec, PlanError};
@@ -26,7 +27,7 @@ pub struct Plugin {
     /// Service programs that the agent binary brings, by name.
     pub engines: Vec<(&'static str, Engine)>,
     /// Actions by type.
-    pub actions: Vec<(&'static TypeDescriptor, &'static str)>,
+    pub actions: Vec<(&'static TypeDescriptor, ActionDescriptor)>,
     /// Versions that instances may choose, newest first, by slug.
     pub versions: Vec<(&'static str, &'static [&'static str])>,
 }
@@ -84,6 +85,36 @@ impl Plugin {
     #[must_use]
     pub fn driver<T: PaasType>(mut self, make: MakeDriver) -> Self {
         self.drivers.push((T::DESCRIPTOR.slug, make));
+        self
+    }
+
+    /// Declares an action of `T`, which is an instance type or one below: `POST .../actions/<verb>`.
+    ///
+    /// `run` gets the row as its tenant wants it, secrets in the open, and answers it as it should be, or refuses. It
+    /// may change every field but the key, also those that requests cannot: an output such as a counter of restarts,
+    /// which the plan hands to the nodes, is how an action reaches a driver. It is pure: same input, same answer. The
+    /// generation rises in any case, so that every node looks at its document again.
+    #[must_use]
+    pub fn action<T: PaasType>(
+        self,
+        verb: &'static str,
+        doc: &'static str,
+        run: fn(T, &ActionCall) -> Result<T, ActionError>,
+    ) -> Self {
+        self.action_with(verb, doc, [], run)
+    }
+
+    /// Declares an action whose body has parameters, each made by [`crate::action::parameter`].
+    #[must_use]
+    pub fn action_with<T: PaasType>(
+        mut self,
+        verb: &'static str,
+        doc: &'static str,
+        parameters: impl Into<Vec<FieldDescriptor>>,
+        run: fn(T, &ActionCall) -> Result<T, ActionError>,
+    ) -> Self {
+        let action = ActionDescriptor::declared(verb, doc, parameters.into(), run);
+        self.actions.push((T::DESCRIPTOR, action));
         self
     }
 

@@ -7,6 +7,7 @@ mod desired;
 mod document;
 mod execute;
 mod forecast;
+mod operations;
 pub mod plan;
 pub mod summary;
 mod token;

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use regex::Regex;
 
 pub use self::check::Conflict;
+pub(crate) use self::check::compile;
+use crate::action::{ActionDescriptor, rotatable};
 use crate::descriptor::{Action, TypeDescriptor};
 use crate::plugin::{MakeDriver, PlanFn, Plugin};
 
@@ -33,8 +35,8 @@ pub struct RegisteredType {
     pub parent: Option<usize>,
     /// Types right below it.
     pub children: Vec<usize>,
-    /// Declared actions.
-    pub actions: Vec<&'static str>,
+    /// Declared actions, and those that the framework adds.
+    pub actions: Vec<ActionDescriptor>,
     /// Compiled `pattern` of each field.
     pub patterns: Vec<Option<Regex>>,
     /// Versions that instances may choose, newest first.
@@ -75,12 +77,7 @@ impl Registry {
                     root,
                     parent,
                     children: Vec::new(),
-                    actions: plugin
-                        .actions
-                        .iter()
-                        .filter(|(of, _)| same_type(of, ty))
-                        .map(|(_, verb)| *verb)
-                        .collect(),
+                    actions: actions(plugin, ty),
                     patterns: ty
                         .fields
                         .iter()
@@ -150,13 +147,33 @@ impl Registry {
 }
 
 impl RegisteredType {
+    /// The action of that verb.
+    pub fn action(&self, verb: &str) -> Option<&ActionDescriptor> {
+        self.actions.iter().find(|action| action.verb == verb)
+    }
+
+    /// The actions beside the standard ones, as permissions know them.
+    pub fn custom_actions(&self) -> impl Iterator<Item = Action> {
+        self.actions.iter().map(|action| Action::Custom(action.verb))
+    }
+
     /// Every permission of the type, guarded fields among them.
     pub fn permissions(&self) -> Vec<String> {
-        let custom = self.actions.iter().map(|verb| Action::Custom(verb));
-        let actions = Action::STANDARD.into_iter().chain(custom).map(|action| self.ty.permission(action));
+        let actions = Action::STANDARD
+            .into_iter()
+            .chain(self.custom_actions())
+            .map(|action| self.ty.permission(action));
         let fields = self.ty.fields.iter().filter(|field| field.iam.is_some());
         actions.chain(fields.map(|field| self.ty.field_permission(field.name))).collect()
     }
+}
+
+/// The actions that the plugin declares for a type, and the framework's own.
+fn actions(plugin: &Plugin, ty: &TypeDescriptor) -> Vec<ActionDescriptor> {
+    let declared =
+        plugin.actions.iter().filter(|(of, _)| same_type(of, ty)).map(|(_, action)| action.clone());
+    let rotate = rotatable(ty.fields).next().map(|_| ActionDescriptor::rotate());
+    declared.chain(rotate).collect()
 }
 
 /// Whether two descriptors are of the same type. Constants may stand at several addresses.

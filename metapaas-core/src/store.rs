@@ -4,6 +4,7 @@ mod codec;
 mod converge;
 pub mod database;
 mod ddl;
+pub(crate) mod desired;
 pub mod error;
 pub mod events;
 mod framework_schema;
@@ -12,6 +13,8 @@ mod idempotency;
 pub mod migrate;
 pub mod nodes;
 mod operation;
+pub(crate) mod operations;
+pub mod quotas;
 mod replicas;
 pub mod resources;
 mod resync;
@@ -33,10 +36,14 @@ pub use self::idempotency::{Answer, InFlight, Once, Render};
 use self::idempotency::{IdempotencyStatements, InFlightKeys};
 pub use self::nodes::Node;
 use self::nodes::NodeStatements;
+use self::operations::OperationStatements;
+pub use self::operations::{OperationRecord, OperationStatus};
+use self::quotas::Quotas;
+pub use self::quotas::{QuotaItem, quota_resources};
 pub use self::replicas::COUNT_MAX;
 use self::resources::references::References;
 use self::resources::statements::TypeStatements;
-pub use self::resources::{Effect, Locator, Page, WouldBe, WriteOptions, Written, now};
+pub use self::resources::{ActionBegun, Effect, Locator, Page, WouldBe, WriteOptions, Written, now};
 pub use self::resync::Resync;
 pub use self::sealed::Resealed;
 pub use self::statement::{Dialect, Statement, slot};
@@ -47,6 +54,8 @@ use crate::registry::Registry;
 use crate::resource::Resource;
 use crate::secret::KeyRing;
 
+/// Projects that are known to have limits, this many at the most.
+const LIMITED: u64 = 10_000;
 /// Rows that were just updated are remembered, this many at the most.
 const RECENT: u64 = 1024;
 /// Statements of lists with a filter or an order are remembered, this many at the most.
@@ -63,6 +72,10 @@ pub struct Store {
     references: Vec<Arc<References>>,
     work: WorkStatements,
     node: NodeStatements,
+    operation: Arc<OperationStatements>,
+    quotas: Arc<Quotas>,
+    /// Projects whose writes go straight into a transaction. A hint: the transaction looks for itself.
+    limited: Cache<Uuid, ()>,
     changes: broadcast::Sender<Uuid>,
     recent: Cache<Uuid, Resource>,
     idempotency: Arc<IdempotencyStatements>,
@@ -73,15 +86,19 @@ pub struct Store {
 impl Store {
     /// Writes the statements of all types.
     pub fn new(database: Database, registry: Arc<Registry>, keys: Arc<KeyRing>) -> Self {
-        let types = registry
+        let types: Vec<TypeStatements> = registry
             .types()
             .iter()
-            .map(|registered| TypeStatements::new(database.dialect(), registered.ty))
+            .map(|registered| {
+                let is_planned = registry.plan(registered.ty.slug).is_some();
+                TypeStatements::new(database.dialect(), registered.ty, is_planned)
+            })
             .collect();
         let dialect = database.dialect();
         let references = |registered| Arc::new(References::new(dialect, &registry, registered));
         let references = registry.types().iter().map(references).collect();
         let idempotency = Arc::new(IdempotencyStatements::new(dialect, keys.clone()));
+        let quotas = Quotas::new(dialect, registry.clone(), keys.clone(), &types);
         Self {
             database,
             registry,
@@ -90,6 +107,9 @@ impl Store {
             references,
             work: WorkStatements::new(dialect),
             node: NodeStatements::new(dialect),
+            operation: Arc::new(OperationStatements::new(dialect)),
+            quotas: Arc::new(quotas),
+            limited: Cache::new(LIMITED),
             changes: broadcast::channel(1024).0,
             recent: Cache::new(RECENT),
             idempotency,

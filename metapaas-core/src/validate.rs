@@ -1,11 +1,13 @@
 //! Request bodies to checked values. Every problem is found at once, each with its JSON pointer.
 
+mod action;
 mod kind;
 mod meta;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+pub use self::action::{Acted, action, parameters};
 pub use self::kind::canonical;
 pub(crate) use self::kind::{duration_millis, timestamp, whole_numbers};
 pub(crate) use self::meta::{DESCRIPTION_MAX, IGNORED};

@@ -15,6 +15,7 @@ mod sessions;
 use std::sync::Arc;
 
 use metapaas_core::__private::{instance, of};
+use metapaas_core::action::{ActionDescriptor, ActionRun};
 use metapaas_core::authn::{AuthSettings, Authenticator};
 use metapaas_core::authz::{Allowed, authorize};
 use metapaas_core::descriptor::{Action, FieldDescriptor, TypeDescriptor};
@@ -175,7 +176,9 @@ static SITE: TypeDescriptor = TypeDescriptor { fields: &FIELDS, ..instance("Site
 fn registry() -> Registry {
     let mut plugin = Plugin::new("site", "1.0.0");
     plugin.types.push(&SITE);
-    plugin.actions.push((&SITE, "restart"));
+    let run = ActionRun::Declared(Arc::new(|spec, _| Ok(spec.clone())));
+    let restart = ActionDescriptor { verb: "restart", doc: "", parameters: Vec::new(), run };
+    plugin.actions.push((&SITE, restart));
     Registry::new(vec![plugin]).unwrap()
 }
 

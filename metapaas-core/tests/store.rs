@@ -5,6 +5,8 @@ mod concurrency;
 mod events;
 mod hostile;
 mod lists;
+mod operations;
+mod quotas;
 mod references;
 mod roundtrip;
 mod rows;

@@ -11,10 +11,12 @@ mod follow;
 mod iam;
 mod login;
 mod logins;
+mod operations;
 mod output;
 mod path;
 mod places;
 mod prompt;
+mod quota;
 mod resource;
 mod session;
 #[cfg(test)]
@@ -40,9 +42,11 @@ use self::error::CliError;
 pub use self::error::EXIT_CODES;
 pub use self::iam::IamCommand;
 pub use self::login::LoginArguments;
+pub use self::operations::{OperationsArguments, OperationsCommand};
 pub use self::output::Format;
 use self::output::Output;
 use self::places::Places;
+pub use self::quota::{QuotaArguments, QuotaCommand};
 use self::session::Session;
 
 /// Which server to ask, as whom, and how to answer; each may stand before or after the command.
@@ -122,8 +126,12 @@ pub enum ClientCommand {
     Set(Set),
     /// Delete one resource: delete demo/my-demo
     Delete(Delete),
-    /// Run an action that the type declares: action demo/my-demo restart
+    /// Run an action of a type: action demo/my-demo restart
     Action(RunAction),
+    /// Show what became of actions: operations, operations get ID --wait
+    Operations(OperationsArguments),
+    /// Show or set how much a project may have: quota default set instances:demo=5 nodes=10
+    Quota(QuotaArguments),
     /// Wait until a resource is ACTIVE, or gone
     Wait(Wait),
     /// Users, projects, roles, bindings, service accounts
@@ -180,7 +188,9 @@ async fn execute(
         ClientCommand::Events(arguments) => follow::events(client, arguments).await,
         ClientCommand::Set(arguments) => resource::set(client, arguments).await,
         ClientCommand::Delete(arguments) => resource::delete(client, arguments).await,
-        ClientCommand::Action(arguments) => resource::action(client, arguments).await,
+        ClientCommand::Action(arguments) => operations::action(client, arguments).await,
+        ClientCommand::Operations(arguments) => operations::run(client, arguments).await,
+        ClientCommand::Quota(arguments) => quota::run(client, arguments).await,
         ClientCommand::Wait(arguments) => resource::wait_for(client, arguments).await,
         ClientCommand::Iam(command) => iam::run(client, command).await,
         ClientCommand::Whoami => login::whoami(client).await,

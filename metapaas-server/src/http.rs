@@ -1,5 +1,6 @@
 //! The HTTP surface: routes, and what every request goes through.
 
+mod actions;
 mod agents;
 mod allow;
 mod body;
@@ -11,10 +12,12 @@ mod guard;
 mod headers;
 mod iam;
 mod lists;
+mod operations;
 mod origin;
 mod pages;
 mod path;
 mod query;
+mod quotas;
 mod resources;
 mod state;
 mod stream;
@@ -27,7 +30,7 @@ use axum::extract::{DefaultBodyLimit, Request, State as Shared};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, put};
+use axum::routing::{any, get, post, put};
 use tower::{Layer, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
@@ -46,6 +49,16 @@ pub fn router(app: App) -> NormalizePath<Router> {
         .route("/v1/types/{*path}", any(resources::dispatch))
         .route("/v1/events", get(events::list).fallback(error::method_not_allowed))
         .route("/v1/openapi.json", get(types::openapi).fallback(error::method_not_allowed))
+        .route("/v1/operations", get(operations::list).fallback(error::method_not_allowed))
+        .route("/v1/operations/{id}", get(operations::read).fallback(error::method_not_allowed))
+        .route(
+            "/v1/operations/{id}/actions/cancel",
+            post(operations::cancel).fallback(error::method_not_allowed),
+        )
+        .route(
+            "/v1/projects/{project}/quota",
+            get(quotas::read).put(quotas::set).fallback(error::method_not_allowed),
+        )
         .route("/v1/iam/{*path}", any(iam::dispatch))
         .route("/v1/agents/document", get(agents::document).fallback(error::method_not_allowed))
         .route("/v1/nodes/{id}/status", put(agents::report).fallback(error::method_not_allowed))

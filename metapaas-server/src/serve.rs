@@ -11,6 +11,7 @@ use metapaas_core::agents::Agents;
 use metapaas_core::authn::{Authenticator, FetchJson};
 use metapaas_core::iam::Iam;
 use metapaas_core::openapi;
+use metapaas_core::operations::Operations;
 use metapaas_core::provider::Provider;
 use metapaas_core::provider::process::{ProcessOptions, ProcessProvider};
 use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Settings};
@@ -112,6 +113,7 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         store: started.store.clone(),
         iam,
         authenticator,
+        operations: Operations::new(started.store.clone()),
         agents: Agents::new(started.store.clone(), tokens, endpoints),
         metrics,
         body_limit: started.config.limits.body(started.config.body_limit),

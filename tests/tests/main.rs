@@ -24,6 +24,8 @@ mod logins;
 mod oidc;
 mod openapi;
 mod problems;
+mod operations;
+mod quotas;
 mod readme;
 mod replicas;
 mod resync;

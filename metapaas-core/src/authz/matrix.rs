@@ -10,10 +10,10 @@ use crate::role::Role;
 /// One line per permission, of the framework's `own` types and of all hosted ones: its name, and what viewer, operator and owner may do.
 pub fn print(own: &[&'static TypeDescriptor], registry: &Registry) -> String {
     let mut lines = Vec::new();
-    let own = own.iter().map(|ty| (*ty, [].as_slice()));
-    let hosted = registry.types().iter().map(|registered| (registered.ty, registered.actions.as_slice()));
-    for (ty, verbs) in own.chain(hosted) {
-        let custom = verbs.iter().map(|verb| Action::Custom(verb));
+    let own = own.iter().map(|ty| (*ty, Vec::new()));
+    let hosted =
+        registry.types().iter().map(|registered| (registered.ty, registered.custom_actions().collect()));
+    for (ty, custom) in own.chain(hosted) {
         for action in Action::STANDARD.into_iter().chain(custom) {
             lines.push((ty.permission(action), least_role(ty, action)));
         }

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::action::ROTATE;
 use crate::descriptor::{Action, FieldDescriptor, TypeDescriptor};
 use crate::request::Grants;
 use crate::role::Role;
@@ -14,9 +15,10 @@ pub fn least_role(ty: &TypeDescriptor, action: Action) -> Role {
         .map_or_else(|| default_role(action), |(_, role)| *role)
 }
 
-/// Viewer reads; operator also updates and runs actions; owner does all.
-const fn default_role(action: Action) -> Role {
+/// Viewer reads; operator also updates and runs actions; owner does all. New secrets are shown to who asks for them.
+fn default_role(action: Action) -> Role {
     match action {
+        Action::Custom(ROTATE) => Role::Owner,
         Action::List | Action::Read | Action::Watch => Role::Viewer,
         Action::Update | Action::Custom(_) => Role::Operator,
         Action::Create | Action::Delete => Role::Owner,

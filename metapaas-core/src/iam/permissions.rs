@@ -82,11 +82,11 @@ impl Permission {
 
 /// All permissions: of the framework's own types, then of all hosted ones.
 pub(super) fn all(registry: &Registry) -> Vec<Permission> {
-    let own = TYPES.into_iter().map(|ty| (ty, [].as_slice()));
-    let hosted = registry.types().iter().map(|registered| (registered.ty, registered.actions.as_slice()));
+    let own = TYPES.into_iter().map(|ty| (ty, Vec::new()));
+    let hosted =
+        registry.types().iter().map(|registered| (registered.ty, registered.custom_actions().collect()));
     let mut all = Vec::new();
-    for (ty, verbs) in own.chain(hosted) {
-        let declared = verbs.iter().map(|verb| Action::Custom(verb));
+    for (ty, declared) in own.chain(hosted) {
         let actions = Action::STANDARD.into_iter().chain(declared);
         all.extend(actions.map(|action| Permission { ty, verb: Verb::Action(action) }));
         let fields = ty.fields.iter().filter(|field| !field.output);

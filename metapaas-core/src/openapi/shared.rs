@@ -162,6 +162,7 @@ fn headers() -> [(&'static str, Header); 6] {
         ("RequestId", text("Finds the request in logs, events and audit. A request may choose it.")),
         ("ETag", text("The resource's revision, for `If-Match` and `If-None-Match`.")),
         ("Location", text("Path of the new resource.")),
+        ("OperationLocation", text("Path of the operation.")),
         ("RetryAfter", retry.build()),
         (
             "IdempotencyReplayed",

@@ -41,8 +41,12 @@ pub(super) fn catalogue(parts: &mut Parts) {
         .must("depth", integer("Number of types above."))
         .must("description", string(""))
         .must("permissions", array(string(""), "Every permission of the type."))
-        .must("actions", array(string(""), "Declared actions."))
+        .must("actions", array(schema("ActionInfo"), "Actions beside the standard ones."))
         .must("fields", array(schema("FieldInfo"), ""));
+    let action = open("An action of a type.")
+        .must("verb", string("Last part of its path."))
+        .must("description", string(""))
+        .must("parameters", array(schema("FieldInfo"), "What its body may say."));
     let counts = open("How many rows the caller may see.").property("instances", integer(""));
     let health = open("").must("status", string("`ok`, or what is wrong."));
     let hosted = open("An instance type with the types below it.")
@@ -62,6 +66,7 @@ pub(super) fn catalogue(parts: &mut Parts) {
         ("HostedTypeList", page_of("HostedType")),
         ("TypeInfo", ty),
         ("FieldInfo", field),
+        ("ActionInfo", action),
         ("TypeVersion", version),
         ("TypeVersionList", page_of("TypeVersion")),
     ];

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::types::Names;
 use super::{document, document_of};
 use crate::registry::Registry;
-use crate::{DnsName, FieldEnum, Json, Map, PaasType, Plugin, Ref, Secret, paas_type};
+use crate::{DnsName, FieldEnum, Json, Map, Plugin, Ref, Secret, paas_type};
 
 /// Serves a greeting.
 #[paas_type(slug = "demo")]
@@ -87,9 +87,12 @@ pub(crate) struct Zone {
 }
 
 fn registry() -> Registry {
-    let mut demo =
-        Plugin::new("demo", "1.2.3").instance::<DemoInstance>().child::<Page>().child::<DemoNote>();
-    demo.actions.push((DemoInstance::DESCRIPTOR, "restart"));
+    let grace = metapaas_core::action::parameter::<u32>("grace_seconds", "How long.").default(|| json!(10));
+    let demo = Plugin::new("demo", "1.2.3")
+        .instance::<DemoInstance>()
+        .action_with::<DemoInstance>("restart", "Restarts it.", [grace], |row, _| Ok(row))
+        .child::<Page>()
+        .child::<DemoNote>();
     Registry::new(vec![demo, Plugin::new("zone", "0.1.0").instance::<Zone>()]).unwrap()
 }
 

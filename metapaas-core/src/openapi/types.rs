@@ -1,12 +1,17 @@
 //! Paths of a hosted type: its collection, its rows, its actions.
 
-use utoipa::openapi::PathItem;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, PathItemBuilder};
+use utoipa::openapi::schema::ObjectBuilder;
+use utoipa::openapi::{PathItem, Required};
 
 use super::Parts;
-use super::build::{JSON, OperationExt, answer, body, operation, or_stream, path, shared_parameter, string};
+use super::build::{
+    JSON, ObjectExt, OperationExt, answer, body, closed, operation, or_stream, path, shared_parameter, string,
+};
+use super::field::{Place, field};
+use crate::action::ActionDescriptor;
 use crate::describe::{collection_path, parameter, snake_case};
-use crate::descriptor::{Action, Scope, TypeDescriptor};
+use crate::descriptor::{Action, FieldDescriptor, Scope, TypeDescriptor};
 use crate::registry::{RegisteredType, Registry};
 use crate::resource::type_name;
 
@@ -53,6 +58,17 @@ impl Names {
             answer,
         }
     }
+
+    /// The schema of an action's body, e.g. `DemoRestartAction`.
+    fn action(&self, verb: &str) -> String {
+        let words = verb.split('-').map(|word| {
+            let mut letters = word.chars();
+            letters
+                .next()
+                .map_or(String::new(), |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
+        });
+        format!("{}{}Action", self.answer, words.collect::<String>())
+    }
 }
 
 /// Adds all paths of the type.
@@ -64,8 +80,11 @@ pub(super) fn add(parts: &mut Parts, registered: &RegisteredType, names: &Names)
     let own = keys(Some(registered.ty));
     parts.paths.paths.insert(collection, operations.of_collection(above));
     parts.paths.paths.insert(item.clone(), operations.of_row(own.clone()));
-    for verb in &registered.actions {
-        parts.paths.paths.insert(format!("{item}/actions/{verb}"), operations.action(verb, own.clone()));
+    for action in &registered.actions {
+        let path = format!("{item}/actions/{}", action.verb);
+        let body = names.action(action.verb);
+        parts.paths.paths.insert(path, operations.action(action, &body, own.clone()));
+        parts.components.schemas.insert(body, parameters(registered.ty, action).into());
     }
 }
 
@@ -147,14 +166,26 @@ impl Operations<'_> {
             .build()
     }
 
-    fn action(&self, verb: &'static str, own: Vec<Parameter>) -> PathItem {
+    fn action(&self, action: &ActionDescriptor, schema: &str, own: Vec<Parameter>) -> PathItem {
+        let verb = action.verb;
+        let is_needed = action.parameters.iter().any(FieldDescriptor::is_required);
+        let mut body = body(schema, &[JSON]);
+        body.required = Some(if is_needed { Required::True } else { Required::False });
+        let accepted = answer(
+            "It is accepted; the operation tells when it is done.",
+            Some("Operation"),
+            &[("Location", "OperationLocation")],
+        );
         let run = self
             .change(
                 &format!("action_{}", verb.replace('-', "_")),
                 Action::Custom(verb),
                 &format!("Run the action {verb} on"),
             )
-            .response("202", answer("It is accepted.", None, &[]));
+            .description(Some(action.doc))
+            .request_body(Some(body))
+            .response("202", accepted)
+            .errors(&[413, 415]);
         with_parameters(own).operation(HttpMethod::Post, run).build()
     }
 
@@ -182,6 +213,18 @@ impl Operations<'_> {
             Scope::Platform => operation,
         }
     }
+}
+
+/// The body of an action.
+fn parameters(ty: &'static TypeDescriptor, action: &ActionDescriptor) -> ObjectBuilder {
+    action.parameters.iter().fold(closed(action.doc), |object, parameter| {
+        let schema = field(ty, parameter, Place::Create);
+        if parameter.is_required() {
+            object.must(parameter.name, schema)
+        } else {
+            object.property(parameter.name, schema)
+        }
+    })
 }
 
 /// The type's name as words, e.g. "a demo instance".

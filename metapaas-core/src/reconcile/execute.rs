@@ -76,6 +76,7 @@ impl Reconciler {
             return Ok(Passed::Retry(format!("no plugin hosts the type `{}`", claim.slug)));
         };
         let Some((instance, children)) = self.store.tree(root, claim.resource_id).await? else {
+            self.fail_operations(claim.resource_id).await?;
             return Ok(Passed::Gone);
         };
         let (wanted, mut obstacle) = wanted(&self.store, root, &instance, &children);
@@ -123,6 +124,7 @@ impl Reconciler {
             self.breaker.forget(instance.meta.id);
         }
         self.children(claim, &after, &children, &nodes).await?;
+        self.end_operations(root, &after, &children, &nodes).await?;
         if let Some(held_up) = held_up {
             return Ok(held_up);
         }
@@ -380,6 +382,7 @@ impl Reconciler {
         children: &[Vec<Resource>],
     ) -> Result<Passed, StoreError> {
         self.remove(children.iter().rev().flatten().chain([instance]).collect()).await?;
+        self.fail_operations(instance.meta.id).await?;
         self.breaker.forget(instance.meta.id);
         Ok(Passed::Gone)
     }

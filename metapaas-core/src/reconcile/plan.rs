@@ -27,6 +27,8 @@ pub struct Policy {
     pub events: Duration,
     /// How long answers to requests with an `Idempotency-Key` are kept, for those who send them again.
     pub answers: Duration,
+    /// How long operations are kept that have ended.
+    pub operations: Duration,
 }
 
 impl Default for Policy {
@@ -37,6 +39,7 @@ impl Default for Policy {
             removal: Duration::from_secs(15),
             events: Duration::from_secs(90 * 24 * 60 * 60),
             answers: Duration::from_secs(24 * 60 * 60),
+            operations: Duration::from_secs(30 * 24 * 60 * 60),
         }
     }
 }

@@ -223,7 +223,7 @@ impl Reconciler {
         }
     }
 
-    /// Removes old events, a bounded look at a time.
+    /// Removes old events and operations, a bounded number at a time.
     async fn retire(self: Arc<Self>) {
         let mut after = 0;
         loop {
@@ -243,6 +243,10 @@ impl Reconciler {
             }
             if let Err(error) = self.store.forget_answers(before(now, self.settings.policy.answers)).await {
                 tracing::warn!(%error, "removing old answers to idempotent requests failed");
+            }
+            let ended_before = before(now, self.settings.policy.operations);
+            if let Err(error) = self.store.retire_operations(ended_before).await {
+                tracing::warn!(%error, "removing old operations failed");
             }
         }
     }

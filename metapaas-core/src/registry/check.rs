@@ -6,7 +6,8 @@ use std::fmt;
 use regex::Regex;
 
 use super::same_type;
-use crate::descriptor::{FieldKind, Key, TypeDescriptor, Unique};
+use crate::action::ROTATE;
+use crate::descriptor::{Action, FieldKind, Key, TypeDescriptor, Unique};
 use crate::plugin::Plugin;
 
 /// Two plugins, types or fields that cannot be hosted together, or one that cannot be hosted at all.
@@ -139,6 +140,7 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
                 );
             }
         }
+        actions(plugin, &mut add);
         for (slug, _) in &plugin.plans {
             if !plugin.drivers.iter().any(|(of, _)| of == slug) {
                 add(
@@ -172,6 +174,39 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
         }
     }
     found
+}
+
+fn actions(plugin: &Plugin, add: &mut impl FnMut(&'static str, String)) {
+    let mut seen = HashSet::new();
+    for (ty, action) in &plugin.actions {
+        let place = format!("action `{}` of {} of plugin `{}`", action.verb, ty.name, plugin.name);
+        if !plugin.types.iter().any(|own| same_type(own, ty)) {
+            add("FOREIGN_TYPE", format!("{place}: the plugin does not register that type"));
+        }
+        if !seen.insert((ty.table(), action.verb)) {
+            add("DUPLICATE_ACTION", format!("{place} is declared twice"));
+        }
+        if !is_name(action.verb, "-", 31) {
+            let form = "at most 31 lower-case letters, digits and hyphens, starting with a letter";
+            add("INVALID_NAME", format!("{place}: its name must be {form}"));
+        }
+        if action.verb == ROTATE || Action::STANDARD.iter().any(|own| own.as_str() == action.verb) {
+            add(
+                "RESERVED_ACTION",
+                format!("{place}: the framework has an action of that name; choose another"),
+            );
+        }
+        let mut names = HashSet::new();
+        for parameter in &action.parameters {
+            let parameter_place = format!("parameter `{}` of {place}", parameter.name);
+            if !names.insert(parameter.name) {
+                add("DUPLICATE_FIELD", format!("{parameter_place} is there twice"));
+            }
+            if parameter.pattern.is_some_and(|pattern| compile(pattern).is_err()) {
+                add("INVALID_PATTERN", format!("{parameter_place} is no regular expression"));
+            }
+        }
+    }
 }
 
 fn fields(ty: &TypeDescriptor, owner: &str, add: &mut impl FnMut(&'static str, String)) {
@@ -265,6 +300,6 @@ fn is_name(name: &str, also: &str, most: usize) -> bool {
 }
 
 /// A field's pattern. As in JSON Schema it may match anywhere; authors anchor it.
-pub(super) fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+pub(crate) fn compile(pattern: &str) -> Result<Regex, regex::Error> {
     regex::RegexBuilder::new(pattern).size_limit(1 << 20).build()
 }

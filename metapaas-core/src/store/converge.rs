@@ -74,7 +74,22 @@ impl Store {
         args[slots::NOW] = Arg::from(now());
         args[slots::GENERATION_STEP] = Arg::from(row.meta.generation);
         args.extend(row.fields.iter().map(|_: &Datum| Arg::Text(None)));
-        self.statements(registered).remove.run(&self.database, "remove a row", args).await?;
+        let operation = &self.statements(registered).remove;
+        if row.ty.is_instance() {
+            let (operation, quotas, instance) = (operation.clone(), self.quotas.clone(), row.meta.id);
+            let removed: Result<(), StoreError> = self
+                .database
+                .write("remove an instance", move |tx| {
+                    Box::pin(async move {
+                        operation.run_in(tx, "remove an instance", &args).await?;
+                        quotas.release(tx, instance).await
+                    })
+                })
+                .await;
+            removed?;
+        } else {
+            operation.run(&self.database, "remove a row", args).await?;
+        }
         self.changed(row.meta.id);
         Ok(())
     }

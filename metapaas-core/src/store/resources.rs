@@ -1,5 +1,6 @@
 //! Rows of the hosted types: what requests do to them. Every function takes the [`Allowed`] token.
 
+mod act;
 mod change;
 mod conflict;
 pub(super) mod diff;
@@ -14,6 +15,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
+pub use self::act::ActionBegun;
 pub use self::dry_run::WouldBe;
 pub use self::rows::Locator;
 use self::statements::slots;
@@ -122,6 +124,7 @@ impl Store {
             Arg::Json(detail.map(raw_json)),
             Arg::from(meta.observed_generation),
             Arg::from(meta.deletion_protection),
+            Arg::from(false),
         ];
         debug_assert_eq!(args.len(), slots::FIELDS);
         args

@@ -124,6 +124,12 @@ pub struct RunAction {
     /// Arguments of the action; JSON where it can be, text otherwise
     #[arg(value_name = "NAME=VALUE")]
     pub(super) arguments: Vec<String>,
+    /// Wait until it is done; exit code 0 only when it succeeded
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// Check everything and tell what would happen, change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 /// `wait PATH`

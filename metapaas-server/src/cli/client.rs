@@ -130,6 +130,11 @@ impl Api {
         self.send(Method::PATCH, path, query, Some(body), &headers).await
     }
 
+    /// Replaces something.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Answer, CliError> {
+        self.send(Method::PUT, path, &[], Some(body), None).await
+    }
+
     /// Removes something.
     pub(crate) async fn delete(&self, path: &str, query: &Query<'_>) -> Result<Answer, CliError> {
         self.send(Method::DELETE, path, query, None, &[]).await

@@ -1,13 +1,13 @@
-//! `create`, `get`, `list`, `set`, `delete`, `action` and `wait`, for every type that the server hosts.
+//! `create`, `get`, `list`, `set`, `delete` and `wait`, for every type that the server hosts.
 
 use serde_json::{Map, Value, json};
 
-use super::arguments::{Create, Delete, List, RunAction, Set, Wait, WaitFor};
+use super::arguments::{Create, Delete, List, Set, Wait, WaitFor};
 use super::assign::{Given, body};
 use super::client::{Client, Listed};
 use super::error::{CliError, Mistake};
-use super::path::{self, Collection, encode};
-use super::text::{clean, did_you_mean};
+use super::path::{self, Collection};
+use super::text::clean;
 use super::types::TypeInfo;
 use super::view;
 use super::wait::{Goal, Waited, wait};
@@ -186,36 +186,6 @@ pub(super) async fn delete(client: &mut Client<'_>, arguments: &Delete) -> Resul
     }
     client.output.say(&format!("{label} {}", if goes_on { "is being deleted" } else { "deleted" }))?;
     if answer.body.is_null() { Ok(()) } else { client.output.show(&answer.body, String::new) }
-}
-
-/// `metapaas action`.
-pub(super) async fn action(client: &mut Client<'_>, arguments: &RunAction) -> Result<(), CliError> {
-    let types = client.types().await?;
-    let item = path::item(&types, &arguments.path)?;
-    let actions = &item.collection.ty.actions;
-    if !actions.contains(&arguments.verb) {
-        let hint = did_you_mean(&arguments.verb, actions.iter().map(String::as_str));
-        let known =
-            if actions.is_empty() { "it has none".into() } else { format!("it has: {}", actions.join(", ")) };
-        let text = format!("{} has no action `{}`{hint}; {known}", item.label, arguments.verb);
-        return Err(CliError::NotFound(text));
-    }
-    // Actions declare no fields, so their arguments are JSON where they can be and text otherwise.
-    let mut request = Map::new();
-    for text in &arguments.arguments {
-        match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => {
-                let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-                request.insert(name.trim_end_matches(':').to_owned(), value);
-            }
-            _ => return Err(CliError::Usage(format!("`{text}` is no argument; write name=value"))),
-        }
-    }
-    let query = client.project_query().await?;
-    let url = format!("{}/actions/{}", item.url, encode(&arguments.verb));
-    let operation = client.api.post(&url, &query, &Value::Object(request)).await?.body;
-    client.output.say(&format!("{} of {} started", clean(&arguments.verb), clean(&item.label)))?;
-    client.output.show(&operation, || view::members(&operation))
 }
 
 /// `metapaas wait`.

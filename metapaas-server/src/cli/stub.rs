@@ -230,7 +230,7 @@ pub(super) fn demo_answer() -> Value {
         "description": "A greeting on every node.", "counts": {"instances": 3}, "health": {},
         "types": [
             {"plural": "instances", "name": "Demo", "parent": null, "path": "/v1/types/demo/instances", "key": "name",
-             "depth": 0, "description": "A greeting on every node.", "permissions": ["demo.instances.create"], "actions": ["restart"],
+             "depth": 0, "description": "A greeting on every node.", "permissions": ["demo.instances.create"], "actions": [{"verb": "restart", "description": "Restarts it.", "parameters": [field("force", "boolean")]}],
              "fields": [
                 with(field("greeting", "string"), json!({"required": true, "min_length": 1, "max_length": 80})),
                 with(field("replicas", "integer"), json!({"default": 1, "minimum": 1, "maximum": 5, "nullable": true})),

@@ -315,6 +315,7 @@ async fn types_and_actions_read_well() {
         "{}",
         ended.out
     );
+    assert!(ended.out.contains("action    restart (force): Restarts it.\n"), "{}", ended.out);
     let ended = stub.run(&["action", "demo/web", "restrat"]).await;
     assert!(
         ended.err.contains("has no action `restrat`; did you mean `restart`?; it has: restart"),
@@ -326,6 +327,36 @@ async fn types_and_actions_read_well() {
     let call = &stub.calls()[0];
     assert_eq!(call.line, "POST /v1/types/demo/instances/web/actions/restart");
     assert_eq!(call.body, json!({"force": true, "why": "test"}));
+}
+
+#[tokio::test]
+async fn operations_are_awaited_and_quotas_set() {
+    let stub = Stub::start(|call| match call.line.as_str() {
+        line if line.starts_with("POST") => (202, "", json!({"id": "op", "status": "PENDING", "secrets": {"password": "new"}})),
+        line if line.starts_with("GET /v1/operations/op") => {
+            (200, "", json!({"id": "op", "status": "FAILED", "finished_at": "now", "error": {"detail": "no room"}}))
+        }
+        line if line.starts_with("GET /v1/operations?") || line == "GET /v1/operations" => {
+            (200, "", json!({"items": [{"id": "op", "action": "restart", "status": "FAILED"}], "next_page_token": null}))
+        }
+        _ => (200, "", json!({"items": [
+            {"resource": "instances", "limit": 3, "used": 1}, {"resource": "nodes", "limit": null, "used": 2},
+            {"resource": "disk_gb", "limit": 9, "used": 0}]})),
+    })
+    .await;
+    let ended = stub.run(&["action", "demo/web", "restart", "--wait"]).await;
+    assert!(ended.out.contains("password  new"), "{ended:?}");
+    assert!(ended.err.contains("operation op failed: no room"), "{ended:?}");
+    assert!(ended.code != 0);
+    let ended = stub.run(&["operations"]).await;
+    assert!(ended.out.contains("op  restart"), "{ended:?}");
+    let ended = stub.run(&["quota", "shop", "set", "instances:demo=5", "disk_gb="]).await;
+    assert!(ended.out.contains("nodes      2"), "{ended:?}");
+    let put = stub.calls().into_iter().find(|call| call.line.starts_with("PUT")).unwrap();
+    assert_eq!(put.line, "PUT /v1/projects/shop/quota");
+    assert_eq!(put.body, json!({"limits": {"instances": 3, "instances:demo": 5}}));
+    let ended = stub.run(&["quota", "shop", "set", "nodes=many"]).await;
+    assert!(ended.err.contains("`many` is no limit of nodes"), "{ended:?}");
 }
 
 #[tokio::test]

@@ -40,11 +40,21 @@ pub(crate) struct TypeInfo {
     /// Path of the collection, with `{..}` for the keys of the rows above.
     pub(crate) path: String,
     key: Option<String>,
-    /// The verbs that it declares.
-    pub(crate) actions: Vec<String>,
+    /// Actions beside the standard ones.
+    pub(crate) actions: Vec<ActionInfo>,
     description: String,
     /// What it has.
     pub(crate) fields: Vec<FieldInfo>,
+}
+
+/// An action of a type.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ActionInfo {
+    /// What paths call it.
+    pub(crate) verb: String,
+    description: String,
+    parameters: Vec<FieldInfo>,
 }
 
 /// A field of a type.
@@ -216,8 +226,13 @@ fn describe(hosted: &HostedType) -> String {
         if !ty.description.is_empty() {
             facts.push(("is".to_owned(), clean(first_line(&ty.description))));
         }
-        if !ty.actions.is_empty() {
-            facts.push(("actions".to_owned(), clean(&ty.actions.join(", "))));
+        for action in &ty.actions {
+            let parameters: Vec<&str> =
+                action.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+            let takes =
+                if parameters.is_empty() { String::new() } else { format!(" ({})", parameters.join(", ")) };
+            let text = format!("{}{takes}: {}", action.verb, first_line(&action.description));
+            facts.push(("action".to_owned(), clean(&text)));
         }
         text.push_str(&pairs(facts));
         let rows = ty.fields.iter().map(|field| {

@@ -49,6 +49,30 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, Error> {
         .map_err(|error| Error::invalid_at("", "INVALID_JSON", format!("the body is not JSON: {error}")))
 }
 
+/// Reads the body of a request that need not have one; no body is an empty object.
+///
+/// # Errors
+/// As [`read_json`].
+pub(super) async fn read_optional(headers: &HeaderMap, body: Body, limit: BodyLimit) -> Result<Bytes, Error> {
+    let bytes = read(headers, body, limit).await?;
+    if bytes.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    media_type(&Method::POST, headers)?;
+    Ok(bytes)
+}
+
+/// Reads the body of a request that takes none; an empty object is as good.
+///
+/// # Errors
+/// As [`read_json`]; `InvalidRequest` when it says anything.
+pub(super) async fn no_members(headers: &HeaderMap, body: Body, limit: BodyLimit) -> Result<(), Error> {
+    match parse(&read_optional(headers, body, limit).await?)? {
+        Value::Object(members) if members.is_empty() => Ok(()),
+        _ => Err(Error::invalid_at("", "UNKNOWN_FIELD", "this takes no body, or {}")),
+    }
+}
+
 async fn read(headers: &HeaderMap, body: Body, limit: BodyLimit) -> Result<Bytes, Error> {
     let BodyLimit { bytes: limit, timeout, .. } = limit;
     let too_large = || {

@@ -42,6 +42,7 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::NameTaken
         | ErrorCode::AmbiguousName
+        | ErrorCode::QuotaExceeded
         | ErrorCode::InvalidState
         | ErrorCode::InUse
         | ErrorCode::IdempotencyInProgress => StatusCode::CONFLICT,

@@ -1,5 +1,6 @@
 //! Paths below `/v1/types`, resolved against the registry.
 
+use metapaas_core::action::ActionDescriptor;
 use metapaas_core::error::Error;
 use metapaas_core::registry::{RegisteredType, Registry};
 use metapaas_core::store::Locator;
@@ -18,6 +19,8 @@ pub(super) enum Target<'a> {
     Collection(&'a RegisteredType, Locator),
     /// A row.
     Item(&'a RegisteredType, Locator),
+    /// An action of a row.
+    Action(&'a RegisteredType, Locator, &'a ActionDescriptor),
 }
 
 /// Resolves `path`, the URL's path as sent.
@@ -54,6 +57,10 @@ fn below<'a>(registry: &'a Registry, root: &'a RegisteredType, words: &[&str]) -
         locator.keys.push((*key).to_owned());
         match words.next() {
             None => return Some(Target::Item(registered, locator)),
+            Some(&"actions") => {
+                let action = registered.action(words.next()?)?;
+                return words.next().is_none().then_some(Target::Action(registered, locator, action));
+            }
             Some(plural) => registered = registry.child(registered, plural)?,
         }
     }

@@ -70,6 +70,9 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
         (&Method::PUT, Target::Item(registered, locator)) => {
             call.update(registered, locator, body, UpdateMode::Replace).await
         }
+        (&Method::POST, Target::Action(registered, locator, action)) => {
+            call.act(registered, locator, action, body).await
+        }
         (&Method::DELETE, Target::Item(registered, locator)) => call.delete(registered, locator).await,
         (&Method::OPTIONS, target) => Ok(options(methods(&target))),
         (method, target) => Err(wrong_method(method, path).with("allowed", methods(&target)).into()),
@@ -81,6 +84,7 @@ const fn methods(target: &Target<'_>) -> &'static str {
     match target {
         Target::Type(_) | Target::Versions(_) | Target::OpenApi(_) => "GET, HEAD, OPTIONS",
         Target::Collection(..) => "GET, HEAD, OPTIONS, POST",
+        Target::Action(..) => "OPTIONS, POST",
         Target::Item(..) => "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
     }
 }
@@ -119,7 +123,7 @@ struct ListAnswer<'a> {
 }
 
 impl Call<'_> {
-    fn allowed(&self, registered: &RegisteredType, action: Action) -> Allowed {
+    pub(super) fn allowed(&self, registered: &RegisteredType, action: Action) -> Allowed {
         authorize(&self.context, registered.ty, action)
     }
 

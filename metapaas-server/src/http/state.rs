@@ -6,6 +6,7 @@ use bytes::Bytes;
 use metapaas_core::agents::Agents;
 use metapaas_core::authn::Authenticator;
 use metapaas_core::iam::Iam;
+use metapaas_core::operations::Operations;
 use metapaas_core::registry::Registry;
 use metapaas_core::store::Store;
 use metapaas_core::watch::WatchHub;
@@ -32,6 +33,8 @@ pub struct State {
     pub iam: Arc<Iam>,
     /// Live watches.
     pub hub: Arc<WatchHub>,
+    /// What became of actions.
+    pub operations: Operations,
     /// What agents ask and tell.
     pub agents: Agents,
     /// The document of all types, made once.

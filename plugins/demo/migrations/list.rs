@@ -19,6 +19,12 @@
             postgres: include_str!("0003_indexes.postgres.sql"),
             sqlite: include_str!("0003_indexes.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "865177d9-6ed6-40ab-be38-bd6ac9dc90c5",
+            name: "0004_restarts",
+            postgres: include_str!("0004_restarts.postgres.sql"),
+            sqlite: include_str!("0004_restarts.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

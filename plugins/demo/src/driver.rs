@@ -14,6 +14,9 @@ use serde_json::json;
 pub(crate) struct Site {
     pub(crate) greeting: String,
     pub(crate) theme: String,
+    /// Rises when the service has to restart.
+    #[serde(default)]
+    pub(crate) restarts: Option<u32>,
     pub(crate) pages: BTreeMap<String, String>,
     /// The digest of the document that it came with; the service answers it, so that health is that of this document.
     #[serde(default)]
@@ -42,8 +45,9 @@ impl Driver for Website {
             });
             node.write_file("site.json", json!(site).to_string(), 0o600).await?;
             let address = node.socket_address().to_string();
-            node.ensure_service(&ServiceSpec::engine("web", "demo-web").arguments([&address, "site.json"]))
-                .await?;
+            let service = ServiceSpec::engine("web", "demo-web").arguments([&address, "site.json"]);
+            let restarts = site.restarts.map_or_else(String::new, |restarts| restarts.to_string());
+            node.ensure_service(&service.restart_on(restarts)).await?;
             Ok(Applied { errors: refused.into_iter().collect() })
         })
     }

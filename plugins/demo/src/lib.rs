@@ -5,7 +5,7 @@ mod plan;
 mod serve;
 mod types;
 
-use metapaas_core::{Plugin, migrations};
+use metapaas_core::{ActionCall, ActionError, Plugin, migrations};
 
 pub use crate::types::{Demo, Page, Theme};
 
@@ -15,7 +15,14 @@ pub fn plugin() -> Plugin {
         .instance::<Demo>()
         .child::<Page>()
         .migrations(migrations!())
+        .action("restart", "Restarts the web server on every node.", restart)
         .plan(plan::nodes)
         .driver::<Demo>(|| Box::new(driver::Website::default()))
         .engine("demo-web", serve::engine)
+}
+
+/// Nodes restart what they run when the number that comes with their document differs.
+fn restart(mut demo: Demo, _: &ActionCall) -> Result<Demo, ActionError> {
+    demo.restarts = Some(demo.restarts.unwrap_or(0) + 1);
+    Ok(demo)
 }

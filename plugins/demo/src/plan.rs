@@ -13,6 +13,7 @@ pub(crate) fn nodes(demo: &Desired<Demo>) -> Result<Vec<NodeSpec>, PlanError> {
     let config = json!({
         "greeting": demo.spec.greeting,
         "theme": demo.spec.theme.name(),
+        "restarts": demo.spec.restarts,
         "pages": pages.collect::<BTreeMap<_, _>>(),
     });
     Ok(NodeSpec::replicas(demo.spec.replicas, "web", 8080, &config))

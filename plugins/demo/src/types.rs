@@ -14,6 +14,9 @@ pub struct Demo {
     /// The colours of the front page.
     #[field(mutable, iam = "owner", default = Theme::Light)]
     pub theme: Theme,
+    /// How often the action `restart` was run.
+    #[field(output)]
+    pub restarts: Option<u32>,
 }
 
 /// Colours of text and page.

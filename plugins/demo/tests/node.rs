@@ -63,6 +63,11 @@ async fn life() {
         report.errors.iter().map(|error| (error.item.as_str(), error.code.as_str())).collect();
     assert_eq!(refused, [("pages/health", "RESERVED_PATH")]);
     assert_eq!(node.service(), service, "a new content restarted the service");
+
+    let site = json!({ "greeting": "bye", "theme": "light", "restarts": 1, "pages": { "a": "2" } });
+    node.healthy(3, site).await;
+    assert_ne!(node.service(), service, "the action restart did not restart it");
+    assert_eq!(node.get("/a").await, "2");
 }
 
 async fn stranger() {

@@ -9,6 +9,7 @@ const FOLDER: &str = "metapaas-core/src/";
 
 /// What describes; no effects.
 const DATA: &[&str] = &[
+    "action",
     "describe",
     "descriptor",
     "error",
@@ -34,7 +35,7 @@ const STAGES: &[&[&str]] = &[
     &["authz"],
     &["validate"],
     &["store"],
-    &["iam", "watch"],
+    &["iam", "operations", "watch"],
     &["reconcile"],
     &["provider"],
     &["agents"],

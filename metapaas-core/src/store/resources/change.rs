@@ -103,7 +103,6 @@ impl Store {
         change: Change,
         options: &WriteOptions,
     ) -> Result<Written, Error> {
-        let ty = registered.ty;
         let key = current.key();
         allowed.on_row(current.meta.project_id, &key)?;
         if current.is_deleting() {
@@ -135,19 +134,7 @@ impl Store {
         }
         let mut args = self.arguments(allowed, &updated, &key, "updated", None);
         args[slots::GENERATION_STEP] = Arg::from(i64::from(changes_spec));
-        let mut changed = change.fields.into_iter().peekable();
-        for (index, field) in ty.fields.iter().enumerate() {
-            let value = changed.next_if(|(at, _)| *at == index).map(|(_, value)| value);
-            args.push(match (&value, &current.fields[index]) {
-                (Some(value), _) => codec::encode(&self.keys, ty, field, current.meta.id, value),
-                (None, Datum::Sealed(sealed)) => codec::keep(&self.keys, ty, field, current.meta.id, sealed),
-                (None, Datum::Json(raw)) => Arg::from(raw.clone()),
-                (None, datum) => codec::encode(&self.keys, ty, field, current.meta.id, &datum.to_json()),
-            });
-            if let Some(value) = value {
-                updated.fields[index] = datum(field, value, &args[slots::FIELDS + index]);
-            }
-        }
+        self.field_arguments(current, change.fields, &mut args, &mut updated);
         args[slots::DETAIL] = Arg::from(raw_json(&diff::detail(current, &updated)));
         let operation = Some(&self.statements(registered).update);
         let write = Write { action: "update", operation, args: &args, row: updated };
@@ -161,6 +148,30 @@ impl Store {
             Err(reason) => {
                 let guarded = || changed_meanwhile(current);
                 Err(self.explain(allowed, registered, reason, &args, &key, guarded).await)
+            }
+        }
+    }
+
+    /// Adds the values of all fields, those of `changed` new, and puts the new ones into `updated`.
+    pub(super) fn field_arguments(
+        &self,
+        current: &Resource,
+        changed: Vec<(usize, Value)>,
+        args: &mut Vec<Arg>,
+        updated: &mut Resource,
+    ) {
+        let ty = current.ty;
+        let mut changed = changed.into_iter().peekable();
+        for (index, field) in ty.fields.iter().enumerate() {
+            let value = changed.next_if(|(at, _)| *at == index).map(|(_, value)| value);
+            args.push(match (&value, &current.fields[index]) {
+                (Some(value), _) => codec::encode(&self.keys, ty, field, current.meta.id, value),
+                (None, Datum::Sealed(sealed)) => codec::keep(&self.keys, ty, field, current.meta.id, sealed),
+                (None, Datum::Json(raw)) => Arg::from(raw.clone()),
+                (None, datum) => codec::encode(&self.keys, ty, field, current.meta.id, &datum.to_json()),
+            });
+            if let Some(value) = value {
+                updated.fields[index] = datum(field, value, &args[slots::FIELDS + index]);
             }
         }
     }
@@ -264,7 +275,7 @@ fn key_of(resource: &Resource, fields: &[Value]) -> String {
 }
 
 /// The conditions of a row whose change nobody has looked at yet.
-fn waiting(now: DateTime<Utc>) -> Box<RawValue> {
+pub(super) fn waiting(now: DateTime<Utc>) -> Box<RawValue> {
     raw_json(&[Condition::ready(Ready::no("Pending", "waiting for a worker"), &[], now)])
 }
 
@@ -277,11 +288,11 @@ fn datum(field: &FieldDescriptor, value: Value, arg: &Arg) -> Datum {
     }
 }
 
-fn deleting(row: &Resource) -> Error {
+pub(super) fn deleting(row: &Resource) -> Error {
     Error::new(ErrorCode::InvalidState, format!("{} {:?} is being deleted", row.ty.name, row.key()))
 }
 
-fn changed_meanwhile(row: &Resource) -> Error {
+pub(super) fn changed_meanwhile(row: &Resource) -> Error {
     let detail = format!("{} {:?} has changed since it was read; read it again", row.ty.name, row.key());
     Error::new(ErrorCode::PreconditionFailed, detail)
 }

@@ -6,6 +6,7 @@ use super::references::conditions;
 use crate::authz::Projects;
 use crate::descriptor::{FieldDescriptor, FieldKind, TypeDescriptor};
 use crate::store::operation::{INSTANCE, LOCKED, Operation, OperationBuilder, ROW, insert_row};
+use crate::store::quotas::without_limits;
 use crate::store::schema::{key_columns, unique_columns};
 use crate::store::statement::{Dialect, Statement, slot};
 use crate::store::work::{clock, held};
@@ -39,8 +40,18 @@ pub(in crate::store) mod slots {
     pub(crate) const DETAIL: usize = 22;
     pub(crate) const OBSERVED: usize = 23;
     pub(crate) const PROTECTION: usize = 24;
+    /// Whether the same transaction keeps the project's limits; a write on its own does so only where there are none.
+    pub(crate) const LIMITS_KEPT: usize = 25;
     /// The first field; the others follow in the descriptor's order.
-    pub(crate) const FIELDS: usize = 25;
+    pub(crate) const FIELDS: usize = 26;
+}
+
+/// Values of statements that go through a project.
+pub(in crate::store) mod between_slots {
+    pub(crate) const PROJECT: usize = 0;
+    pub(crate) const AFTER: usize = 1;
+    pub(crate) const LIMIT: usize = 2;
+    pub(crate) const LAST: usize = 3;
 }
 
 /// Values of list statements.
@@ -69,6 +80,8 @@ pub(in crate::store) struct TypeStatements {
     pub(in crate::store) list_one: [Statement; 2],
     pub(in crate::store) create: Operation,
     pub(in crate::store) update: Operation,
+    /// An update by an action, which may set every field.
+    pub(in crate::store) act: Operation,
     pub(in crate::store) mark_deleting: Operation,
     /// Removes the row for good.
     pub(in crate::store) remove: Operation,
@@ -77,7 +90,8 @@ pub(in crate::store) struct TypeStatements {
 }
 
 impl TypeStatements {
-    pub(in crate::store) fn new(dialect: Dialect, ty: &'static TypeDescriptor) -> Self {
+    /// `is_planned` tells whether nodes are planned for instances of this type's root: then every change may need more.
+    pub(in crate::store) fn new(dialect: Dialect, ty: &'static TypeDescriptor, is_planned: bool) -> Self {
         let one = |query: &SelectStatement| Statement::new(dialect, query);
         let by_key = ty.key_name().map(|key| {
             let mut select = select(ty);
@@ -99,13 +113,19 @@ impl TypeStatements {
                 .order_by(Alias::new("id"), Order::Asc)),
             list_all: [false, true].map(|later| one(&list(ty, &Projects::All, later, false))),
             list_one: [false, true].map(|later| one(&list(ty, &Projects::All, later, true))),
-            create: create(dialect, ty),
-            update: update(dialect, ty),
-            mark_deleting: mark_deleting(dialect, ty),
+            create: create(dialect, ty, limits(ty.is_instance() || is_planned)),
+            update: update(dialect, ty, limits(is_planned), FieldDescriptor::is_mutable),
+            act: update(dialect, ty, limits(is_planned), |_| true),
+            mark_deleting: mark_deleting(dialect, ty, limits(is_planned && !ty.is_instance())),
             remove: remove(dialect, ty),
             observe: observe(dialect, ty),
         }
     }
+}
+
+/// Holds when nothing limits the project, or the transaction sees to its limits.
+fn limits(matter: bool) -> Option<SimpleExpr> {
+    matter.then(|| slot(slots::LIMITS_KEPT).or(without_limits(slots::PROJECT)))
 }
 
 fn instance_column(ty: &TypeDescriptor) -> &'static str {
@@ -141,6 +161,27 @@ pub(super) fn columns(ty: &TypeDescriptor) -> Vec<&'static str> {
 
 pub(in crate::store) fn select(ty: &TypeDescriptor) -> SelectStatement {
     Query::select().columns(columns(ty).into_iter().map(Alias::new)).from(Alias::new(ty.table())).to_owned()
+}
+
+/// Some instances of a project, in the order of their ids.
+pub(in crate::store) fn rows_in_project(ty: &TypeDescriptor) -> SelectStatement {
+    select(ty)
+        .and_where(Expr::col(Alias::new("project_id")).eq(slot(between_slots::PROJECT)))
+        .and_where(Expr::col(Alias::new("id")).gt(slot(between_slots::AFTER)))
+        .order_by(Alias::new("id"), Order::Asc)
+        .limit(between_slots::LIMIT as u64)
+        .to_owned()
+}
+
+/// The rows below those instances, in the order they were made.
+pub(in crate::store) fn children_between(ty: &TypeDescriptor) -> SelectStatement {
+    let instance = || Expr::col(Alias::new(instance_column(ty)));
+    select(ty)
+        .and_where(Expr::col(Alias::new("project_id")).eq(slot(between_slots::PROJECT)))
+        .and_where(instance().gt(slot(between_slots::AFTER)))
+        .and_where(instance().lte(slot(between_slots::LAST)))
+        .order_by(Alias::new("id"), Order::Asc)
+        .to_owned()
 }
 
 /// Columns whose values are unique, each with the columns of its index.
@@ -406,8 +447,9 @@ pub(in crate::store) fn wake_statement(dialect: Dialect) -> Statement {
     )
 }
 
-fn create(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
-    let conditions = conditions(dialect, ty);
+fn create(dialect: Dialect, ty: &TypeDescriptor, limits: Option<SimpleExpr>) -> Operation {
+    let mut conditions = conditions(dialect, ty);
+    conditions.extend(limits);
     let is_locked = !ty.is_instance() || !conditions.is_empty();
     let builder = begin(dialect, ty, conditions);
     let mut values = vec![("id", slot(slots::ID)), ("project_id", slot(slots::PROJECT))];
@@ -452,8 +494,14 @@ fn returned(ty: &TypeDescriptor) -> Vec<&'static str> {
     }
 }
 
-fn update(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
-    let conditions = conditions(dialect, ty);
+fn update(
+    dialect: Dialect,
+    ty: &TypeDescriptor,
+    limits: Option<SimpleExpr>,
+    may_change: impl Fn(&FieldDescriptor) -> bool,
+) -> Operation {
+    let mut conditions = conditions(dialect, ty);
+    conditions.extend(limits);
     let is_locked = !ty.is_instance() || !conditions.is_empty();
     let builder = begin(dialect, ty, conditions);
     let mut update = Query::update();
@@ -475,7 +523,7 @@ fn update(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
     } else {
         update.value(Alias::new("held_generation"), held_generation(dialect, ty));
     }
-    for (index, field) in ty.fields.iter().enumerate().filter(|(_, field)| field.is_mutable()) {
+    for (index, field) in ty.fields.iter().enumerate().filter(|(_, field)| may_change(field)) {
         update.value(Alias::new(field.name), field_slot(index));
     }
     update
@@ -489,8 +537,8 @@ fn update(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
     end(builder.guard(ROW, update), dialect, ty, &returned(ty))
 }
 
-fn mark_deleting(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
-    let builder = begin(dialect, ty, Vec::new());
+fn mark_deleting(dialect: Dialect, ty: &TypeDescriptor, limits: Option<SimpleExpr>) -> Operation {
+    let builder = begin(dialect, ty, limits.into_iter().collect());
     let mut update = Query::update();
     update
         .table(Alias::new(ty.table()))

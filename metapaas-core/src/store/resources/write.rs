@@ -9,11 +9,13 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::dry_run::{TreeReader, WouldBe};
+use super::statements::slots;
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::store::error::StoreError;
-use crate::store::idempotency::{Answer, IdempotencyStatements, Once};
+use crate::store::idempotency::{Answer, IdempotencyStatements, Once, Render};
 use crate::store::operation::Operation;
+use crate::store::quotas::Quotas;
 use crate::store::value::{Arg, Required, Row};
 use crate::store::{Store, Tx};
 
@@ -67,6 +69,16 @@ impl WriteOptions {
     #[must_use]
     pub fn once(self, once: Once) -> Self {
         Self { once: Some(once), ..self }
+    }
+
+    /// The same, with the answer made by `render`; for changes whose answer is known only once the row is read.
+    #[must_use]
+    pub fn rendered(&self, render: Render) -> Self {
+        let mut options = self.clone();
+        if let Some(once) = &mut options.once {
+            once.render = render;
+        }
+        options
     }
 
     /// The same, and `companion` in the same transaction.
@@ -141,15 +153,23 @@ impl Store {
         options: &WriteOptions,
     ) -> Result<Written, Unwritten> {
         let instance = write.row.meta.instance_id;
-        if options.is_plain() {
+        let project = write.row.meta.project_id;
+        if options.is_plain() && !self.limited.contains_key(&project) {
             let Some(operation) = write.operation else { return Ok(Written::Kept(Box::new(write.row))) };
             let rows = operation.run(&self.database, write.action, write.args.to_vec()).await?;
-            let row = settled(write.row, rows.first().ok_or(Unwritten::Guarded)?)?;
-            self.changed(instance);
-            return Ok(Written::Kept(Box::new(row)));
+            if let Some(answer) = rows.first() {
+                let row = settled(write.row, answer)?;
+                self.changed(instance);
+                return Ok(Written::Kept(Box::new(row)));
+            }
+            if !self.has_limits(project).await? {
+                return Err(Unwritten::Guarded);
+            }
+            self.limited.insert(project, ());
         }
         let changes = write.operation.is_some();
         let tree = (options.effect == Effect::DryRun).then(|| self.tree_reader(&write.row)).transpose()?;
+        let root = self.registered(&write.row)?.root;
         let work = Transaction {
             action: write.action,
             operation: write.operation.cloned(),
@@ -157,6 +177,8 @@ impl Store {
             row: write.row,
             options: options.clone(),
             idempotency: self.idempotency.clone(),
+            quotas: self.quotas.clone(),
+            root,
             tree,
         };
         let written = self.database.write(write.action, move |tx| Box::pin(work.run(tx))).await;
@@ -181,6 +203,8 @@ struct Transaction {
     row: Resource,
     options: WriteOptions,
     idempotency: Arc<IdempotencyStatements>,
+    quotas: Arc<Quotas>,
+    root: usize,
     tree: Option<TreeReader>,
 }
 
@@ -204,7 +228,7 @@ impl From<Error> for Ended {
 }
 
 impl Transaction {
-    async fn run(self, tx: &mut Tx) -> Result<Written, Ended> {
+    async fn run(mut self, tx: &mut Tx) -> Result<Written, Ended> {
         // A dry run makes nothing that could be made twice.
         let once = self.options.once.filter(|_| self.options.effect == Effect::Kept);
         if let Some(once) = &once
@@ -217,8 +241,10 @@ impl Transaction {
         }
         let mut row = self.row;
         if let Some(operation) = &self.operation {
+            self.args[slots::LIMITS_KEPT] = Arg::from(true);
             let rows = operation.run_in(tx, self.action, &self.args).await?;
             row = settled(row, rows.first().ok_or(Ended::Unwritten(Unwritten::Guarded))?)?;
+            self.quotas.settle(tx, row.meta.project_id, self.root, row.meta.instance_id).await?;
         }
         for companion in &self.options.companions {
             companion.after(tx, &row).await?;

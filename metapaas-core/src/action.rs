@@ -1,0 +1,139 @@
+//! Actions of a type: what they are called, what they take, and the pure function that says what they change.
+//!
+//! An action is a change of the desired state like any other: it is stored, raises the generation, and nodes act on
+//! it. So it survives a crash, can be tried with a dry run, and succeeds when the nodes have done it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::descriptor::{FieldDescriptor, Spec};
+use crate::field_type::{FieldError, FieldType};
+use crate::paas_type::PaasType;
+use crate::plan::DesiredMeta;
+
+/// The action that every type with generated secrets has from the framework.
+pub const ROTATE: &str = "rotate";
+
+/// An action of a type.
+#[derive(Clone)]
+pub struct ActionDescriptor {
+    /// What paths and permissions call it, e.g. `restart`.
+    pub verb: &'static str,
+    /// What it does, for people.
+    pub doc: &'static str,
+    /// What its body may say. They are checked as fields are.
+    pub parameters: Vec<FieldDescriptor>,
+    /// What it changes.
+    pub run: ActionRun,
+}
+
+/// What an action changes.
+#[derive(Clone)]
+pub enum ActionRun {
+    /// What a plugin's function answers.
+    Declared(ActionFn),
+    /// Secrets get new values from their defaults.
+    Rotate,
+}
+
+/// An action's function with its type taken off: the row's spec in, the spec that it should have out.
+pub type ActionFn = Arc<dyn Fn(&Spec, &ActionCall) -> Result<Spec, ActionError> + Send + Sync>;
+
+/// What an action's function sees beside the row's spec.
+#[derive(Clone, Debug)]
+pub struct ActionCall {
+    /// What the framework keeps of the row.
+    pub meta: DesiredMeta,
+    /// The row's status, e.g. `ACTIVE`.
+    pub status: String,
+    /// The parameters, each there: a parameter that was not given has its default, or is null.
+    pub parameters: Spec,
+    /// The time.
+    pub now: DateTime<Utc>,
+}
+
+/// Why an action is not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// The row is not in a state that allows it.
+    #[error("{0}")]
+    Refused(String),
+    /// A parameter does not fit.
+    #[error("{name}: {detail}")]
+    Parameter {
+        /// Which.
+        name: String,
+        /// What is wrong and what would be right.
+        detail: String,
+    },
+    /// A stored field or a parameter is not of its kind.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+}
+
+impl ActionError {
+    /// The row is not in a state that allows it, for this reason.
+    pub fn refused(reason: impl Into<String>) -> Self {
+        Self::Refused(reason.into())
+    }
+
+    /// The parameter `name` does not fit.
+    pub fn parameter(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Parameter { name: name.into(), detail: detail.into() }
+    }
+}
+
+impl ActionCall {
+    /// The value of a parameter.
+    ///
+    /// # Errors
+    /// When it is not of type `P`.
+    pub fn parameter<P: FieldType>(&self, name: &str) -> Result<P, ActionError> {
+        let value = self.parameters.get(name).unwrap_or(&Value::Null);
+        P::from_json(value).map_err(|error| error.at(name).into())
+    }
+}
+
+/// A parameter of an action. It takes the options of fields: `.range(1.0, 60.0)`, `.len(1, 80)`, `.default(...)`.
+pub const fn parameter<P: FieldType>(name: &'static str, doc: &'static str) -> FieldDescriptor {
+    crate::__private::of::<P>().field(name, doc)
+}
+
+impl ActionDescriptor {
+    /// An action that a plugin declares.
+    pub(crate) fn declared<T: PaasType>(
+        verb: &'static str,
+        doc: &'static str,
+        parameters: Vec<FieldDescriptor>,
+        run: fn(T, &ActionCall) -> Result<T, ActionError>,
+    ) -> Self {
+        let run = move |spec: &Spec, call: &ActionCall| Ok(run(T::from_spec(spec)?, call)?.to_spec());
+        Self { verb, doc, parameters, run: ActionRun::Declared(Arc::new(run)) }
+    }
+
+    /// The framework's [`ROTATE`].
+    pub(crate) fn rotate() -> Self {
+        let fields =
+            parameter::<Option<Vec<String>>>("fields", "Names of secrets; all generated ones without it.");
+        Self {
+            verb: ROTATE,
+            doc: "Makes new values of generated secrets. The answer shows them, this once.",
+            parameters: vec![fields],
+            run: ActionRun::Rotate,
+        }
+    }
+}
+
+/// The secrets that [`ROTATE`] can make anew, as indexes into the type's fields.
+pub fn rotatable(fields: &[FieldDescriptor]) -> impl Iterator<Item = usize> {
+    let of = |field: &FieldDescriptor| field.is_secret() && field.default.is_some() && !field.output;
+    fields.iter().enumerate().filter(move |(_, field)| of(field)).map(|(index, _)| index)
+}
+
+impl std::fmt::Debug for ActionDescriptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ActionDescriptor").field("verb", &self.verb).finish_non_exhaustive()
+    }
+}

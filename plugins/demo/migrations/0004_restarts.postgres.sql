@@ -1,0 +1,1 @@
+ALTER TABLE "demo_instances" ADD COLUMN "restarts" bigint NULL;
