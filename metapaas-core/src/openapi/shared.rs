@@ -153,7 +153,7 @@ fn example(parameter: Parameter, example: &str) -> Parameter {
     ParameterBuilder::from(parameter).example(Some(json!(example))).build()
 }
 
-fn headers() -> [(&'static str, Header); 6] {
+fn headers() -> [(&'static str, Header); 7] {
     let text = |doc: &str| HeaderBuilder::new().schema(Some(string(""))).description(Some(doc)).build();
     let seconds = integer("").minimum(Some(0));
     let retry =

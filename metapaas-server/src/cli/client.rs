@@ -132,7 +132,7 @@ impl Api {
 
     /// Replaces something.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Answer, CliError> {
-        self.send(Method::PUT, path, &[], Some(body), None).await
+        self.send(Method::PUT, path, &[], Some(body), &[]).await
     }
 
     /// Removes something.
