@@ -94,7 +94,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All, for the catalogue.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::Unauthenticated,
         Self::Forbidden,

@@ -21,12 +21,9 @@ on_both!(
 
 /// Codes whose provocation takes more than a request: the file and the test that does it.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
-<<<<<<< HEAD
     ("PASSWORD_CHANGE_REQUIRED", "logins.rs", "a_password_that_somebody_else_chose_comes_first"),
-=======
     ("QUOTA_EXCEEDED", "quotas.rs", "a_quota_is_set_kept_and_given_back"),
     ("UNKNOWN_RESOURCE", "quotas.rs", "quotas_are_read_by_viewers_and_set_by_the_platform"),
->>>>>>> f3c6434 (Book of actions, operations and quotas; their codes in the catalogue)
     ("URI_TOO_LONG", "limits.rs", "limits_can_be_set"),
     ("HEADERS_TOO_LARGE", "limits.rs", "limits_can_be_set"),
     ("TOO_DEEP", "limits.rs", "limits_can_be_set"),
