@@ -23,7 +23,6 @@ on_both!(
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("PASSWORD_CHANGE_REQUIRED", "logins.rs", "a_password_that_somebody_else_chose_comes_first"),
     ("QUOTA_EXCEEDED", "quotas.rs", "a_quota_is_set_kept_and_given_back"),
-    ("UNKNOWN_RESOURCE", "quotas.rs", "quotas_are_read_by_viewers_and_set_by_the_platform"),
     ("URI_TOO_LONG", "limits.rs", "limits_can_be_set"),
     ("HEADERS_TOO_LARGE", "limits.rs", "limits_can_be_set"),
     ("TOO_DEEP", "limits.rs", "limits_can_be_set"),

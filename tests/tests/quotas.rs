@@ -146,7 +146,7 @@ async fn quotas_are_read_by_viewers_and_set_by_the_platform(on: On) {
         let wrong = installation.call(Method::PUT, QUOTA, body).await.expect(400);
         assert_eq!(wrong.body["errors"][0]["pointer"], pointer);
         if pointer == "/limits/instances:none" {
-            assert_eq!(wrong.body["errors"][0]["code"], "UNKNOWN_RESOURCE");
+            assert_eq!(wrong.body["errors"][0]["code"], "INVALID_VALUE");
         }
     }
     let _ = installation.call(Method::POST, QUOTA, json!({})).await.expect(405);

@@ -75,7 +75,7 @@ fn operations(parts: &mut Parts) {
         .errors(&[400]);
     put(parts, "/v1/operations", PathItem::new(HttpMethod::Get, list));
 
-    let one = || path("operation", id(""), "The operation's `id`.");
+    let one = || path("id", id(""), "The operation's `id`.");
     let wait = integer("").minimum(Some(0)).maximum(Some(60)).default(Some(json!(0)));
     let read = operation("operations_read", TAG, "Read an operation")
         .for_users()
@@ -83,7 +83,7 @@ fn operations(parts: &mut Parts) {
         .response("200", answer("The operation.", Some("Operation"), &[]))
         .errors(&[400, 404]);
     let read = PathItemBuilder::new().parameters(Some([one()])).operation(HttpMethod::Get, read);
-    put(parts, "/v1/operations/{operation}", read.build());
+    put(parts, "/v1/operations/{id}", read.build());
 
     let cancel = operation("operations_cancel", TAG, "Cancel an operation")
         .description(Some(
@@ -93,7 +93,7 @@ fn operations(parts: &mut Parts) {
         .response("200", answer("It is cancelled.", Some("Operation"), &[]))
         .errors(&[400, 403, 404, 409]);
     let cancel = PathItemBuilder::new().parameters(Some([one()])).operation(HttpMethod::Post, cancel);
-    put(parts, "/v1/operations/{operation}/actions/cancel", cancel.build());
+    put(parts, "/v1/operations/{id}/actions/cancel", cancel.build());
 }
 
 fn quotas(parts: &mut Parts) {

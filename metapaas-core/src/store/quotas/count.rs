@@ -260,7 +260,7 @@ impl Store {
         let problems: Vec<Problem> = unknown
             .map(|resource| {
                 let pointer = format!("/limits/{}", resource.replace('~', "~0").replace('/', "~1"));
-                Problem::new(pointer, "UNKNOWN_RESOURCE", format!("expected one of {}", known.join(", ")))
+                Problem::new(pointer, "INVALID_VALUE", format!("expected one of {}", known.join(", ")))
             })
             .collect();
         if !problems.is_empty() {
