@@ -74,6 +74,8 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// How long the audit is kept.
     pub audit_retention: Lifetime,
+    /// How long operations are kept that have ended.
+    pub operation_retention: Lifetime,
     /// Issuers whose tokens are accepted besides the built-in ones.
     pub oidc: Vec<OidcIssuer>,
     /// `text` or `json`.
@@ -129,6 +131,7 @@ impl Config {
             login_failures_per_address: 50,
             trusted_proxies: Vec::new(),
             audit_retention: Lifetime::days(365),
+            operation_retention: Lifetime::days(30),
             oidc: Vec::new(),
             log_format: LogFormat::Text,
             log: "info".into(),
@@ -204,7 +207,7 @@ impl Config {
         probe(figment.extract_inner::<Option<PathBuf>>("master_key_file").map(drop));
         probe(figment.extract_inner::<usize>("body_limit").map(drop));
         probe(figment.extract_inner::<String>("event_retention").map(drop));
-        for name in ["access_token_lifetime", "session_lifetime", "audit_retention"] {
+        for name in ["access_token_lifetime", "session_lifetime", "audit_retention", "operation_retention"] {
             probe(figment.extract_inner::<Lifetime>(name).map(drop));
         }
         probe(figment.extract_inner::<Option<Lifetime>>("service_token_max_lifetime").map(drop));
@@ -287,6 +290,7 @@ impl Config {
         bounds("access_token_lifetime", self.access_token_lifetime, minute, day);
         bounds("session_lifetime", self.session_lifetime, self.access_token_lifetime, Lifetime::days(365));
         bounds("audit_retention", self.audit_retention, day, Lifetime::days(3650));
+        bounds("operation_retention", self.operation_retention, minute, Lifetime::days(3650));
         if let Some(max) = self.service_token_max_lifetime {
             bounds("service_token_max_lifetime", max, Lifetime::minutes(60), Lifetime::days(3650));
         }
@@ -375,7 +379,7 @@ fn settings() -> impl Iterator<Item = &'static str> {
 }
 
 /// Names of the settings that are no [`Limits`].
-const SETTINGS: [&str; 23] = [
+const SETTINGS: [&str; 24] = [
     "data_dir",
     "listen",
     "advertise_url",
@@ -391,6 +395,7 @@ const SETTINGS: [&str; 23] = [
     "login_failures_per_address",
     "trusted_proxies",
     "audit_retention",
+    "operation_retention",
     "oidc",
     "log_format",
     "log",

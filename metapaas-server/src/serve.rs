@@ -201,6 +201,7 @@ fn worker(
         .collect();
     let policy = Policy {
         events: started.config.event_retention()?,
+        operations: started.config.operation_retention.delta().to_std().unwrap_or_default(),
         answers: Duration::from_secs(started.config.limits.idempotency_hours * 60 * 60),
         ..Policy::default()
     };

@@ -16,6 +16,7 @@ on_both!(
     actions_follow_preconditions_keys_and_dry_runs,
     unfinished_operations_are_cancelled_fail_with_the_resource_and_survive_kill_9,
     rotate_shows_new_secrets_once,
+    what_has_ended_goes_after_the_time_that_is_set,
 );
 
 const DEMO: &str = "/v1/types/demo/instances/my-demo";
@@ -242,6 +243,26 @@ async fn unfinished_operations_are_cancelled_fail_with_the_resource_and_survive_
     eventually("the instance is gone", || async { installation.get(DEMO).await.status == 404 }).await;
     let _ = installation.get(&waiting).await.expect(200);
     signal(agent, Signal::CONT);
+}
+
+async fn what_has_ended_goes_after_the_time_that_is_set(on: On) {
+    let mut installation = with_demo(on, 1).await;
+    let path = path_of(&restart(&installation).await.body);
+    assert_eq!(ended(&installation, &path).await["status"], "SUCCEEDED");
+    assert!(installation.stop());
+    let file = installation.data_dir().join("metapaas.toml");
+    std::fs::write(&file, "operation_retention = \"1s\"\n").unwrap();
+    let refused = installation.cli(&["up", "--listen", "127.0.0.1:0"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("operation_retention"), "{said}");
+    std::fs::write(&file, "operation_retention = \"1m\"\n").unwrap();
+    installation.up().await;
+    let _ = installation.get(&path).await.expect(200);
+    let since = Instant::now();
+    while installation.get(&path).await.status != 404 {
+        assert!(since.elapsed() < Duration::from_secs(150), "it is not removed");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
 }
 
 async fn rotate_shows_new_secrets_once(on: On) {

@@ -9,6 +9,13 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Port(u16);
 
+impl Port {
+    /// The port `by` further on, if there is one.
+    pub(crate) fn plus(self, by: u16) -> Option<Self> {
+        self.0.checked_add(by).map(Self)
+    }
+}
+
 impl FieldType for Port {
     /// Validation, OpenAPI and the command line know the interval from here.
     const KIND: FieldKind = FieldKind::Integer { min: 1024, max: 65_535 };

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use metapaas_core::descriptor::{Action, FieldDescriptor, Key, Scope, Unique};
 use metapaas_core::field_type::FieldError;
-use metapaas_core::{FieldProblem, FieldType, PaasType, Role, Spec, TypeDescriptor};
+use metapaas_core::{ActionCall, ActionError, FieldProblem, FieldType, PaasType, Role, Spec, TypeDescriptor};
 use serde_json::Value;
 
 use crate::port::Port;
@@ -45,6 +45,14 @@ impl PaasType for Reservation {
             |name| Port::from_json(spec.get(name).unwrap_or(&Value::Null)).map_err(|error| error.at(name));
         Ok(Self { ports: port("first_port")?..=port("last_port")? })
     }
+}
+
+/// The action `extend`: `by` more ports at the end. What it answers is held to the rules of the fields all the same.
+pub(crate) fn extend(reservation: Reservation, call: &ActionCall) -> Result<Reservation, ActionError> {
+    let by: u16 = call.parameter("by")?;
+    let (first, last) = reservation.ports.into_inner();
+    let last = last.plus(by).ok_or_else(|| ActionError::refused("there are no ports past 65535"))?;
+    Ok(Reservation { ports: first..=last })
 }
 
 /// What both fields have in common.

@@ -1,7 +1,9 @@
 //! The framework treats a type written by hand as any other.
 
+use metapaas_core::action::{ActionCall, ActionRun};
 use metapaas_core::authz::authorize;
 use metapaas_core::descriptor::Action;
+use metapaas_core::plan::DesiredMeta;
 use metapaas_core::registry::Registry;
 use metapaas_core::request::RequestContext;
 use metapaas_core::testing::check_migrations;
@@ -36,6 +38,25 @@ fn check(mut body: Value, expected: &[&str]) {
     let problems = checked.map_or_else(|error| error.problems, |_| Vec::new());
     let found: Vec<_> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
     assert_eq!(found, expected, "{problems:#?}");
+}
+
+#[test]
+fn an_action_extends_it() {
+    let extended = |by: u64| {
+        let registry = Registry::new(vec![plugin()]).unwrap();
+        let action = registry.root("ports").unwrap().action("extend").unwrap();
+        let parameters = validate::parameters(action, &json!({ "by": by })).ok()?;
+        let ActionRun::Declared(run) = &action.run else { panic!("it is declared") };
+        let id = Uuid::nil();
+        let (key, version, created_at) = (String::new(), String::new(), Default::default());
+        let meta = DesiredMeta { id, parent_id: id, project_id: id, key, version, created_at };
+        let call = ActionCall { meta, status: "ACTIVE".into(), parameters, now: Default::default() };
+        let spec: Spec = serde_json::from_value(json!({ "first_port": 2000, "last_port": 65_000 })).unwrap();
+        run(&spec, &call).ok().map(|spec| spec["last_port"].clone())
+    };
+    assert_eq!(extended(9), Some(json!(65_009)));
+    assert_eq!(extended(900), None, "it refuses");
+    assert_eq!(extended(0), None, "the parameter is out of range");
 }
 
 #[test]
