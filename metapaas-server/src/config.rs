@@ -163,12 +163,12 @@ impl Config {
             "project",
             "output",
             "timeout",
-            "test_database_url",
-            "test_python",
             // The keys themselves are read where they are used, so that they are in no settings.
             "master_key",
         ];
-        figment = figment.merge(Env::prefixed("METAPAAS_").ignore(&others));
+        let of_tests = |name: &str| ["test_", "fault_", "schemathesis"].iter().any(|of| name.starts_with(of));
+        let environment = Env::prefixed("METAPAAS_").ignore(&others);
+        figment = figment.merge(environment.filter(move |name| !of_tests(&name.as_str().to_lowercase())));
         // A flag wins over a file; clap has already put the environment under the flags.
         let flags = [
             ("listen", options.listen.clone()),
