@@ -1,5 +1,5 @@
 //! Integration tests of the framework, one binary.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod iam;
 mod migrations;

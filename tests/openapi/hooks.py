@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import urllib.parse
 import urllib.request
 
 import schemathesis
@@ -28,9 +29,11 @@ BY_DATA = [
     ("MISSING_REFERENCE", ".*", "a row that the body names is not there"),
     ("INVALID_REFERENCE", ".*", "the principal that the body names is not there"),
     ("IMMUTABLE", ".*", "the stored value is another one"),
-    ("UNKNOWN_PERMISSION", "/permission", "which permissions there are depends on the hosted types"),
+    ("UNKNOWN_PERMISSION", r"/permission(s/\d+)?", "which permissions there are depends on the hosted types"),
     ("INVALID_VALUE", r"\?page_token", "a page token is taken from an answer and cannot be made up"),
-    ("INVALID_VALUE", r"\?(label_selector|filter)", "they are languages, which no regular expression says"),
+    ("INVALID_VALUE|INVALID_SYNTAX|NOT_FILTERABLE|NOT_SORTABLE|TOO_DEEP", r"\?(label_selector|filter)", "they are languages"),
+    ("INVALID_VALUE", r"\?(since|until)", "nothing was made before 1970"),
+    ("REQUIRED", "/role", "an empty name is no role"),
     ("INVALID_VALUE", r"\?type", "which types there are depends on the distribution"),
     ("INVALID_VALUE", "/expires_at", "the time is over"),
     ("REQUIRED", "/project_id", "a caller who sees several projects has to say which"),
@@ -54,7 +57,7 @@ def positive_data_acceptance(ctx, response, case):
 
 def is_by_data(problem):
     return any(
-        problem["code"] == code and re.fullmatch(pointer, problem["pointer"]) for code, pointer, _ in BY_DATA
+        re.fullmatch(code, problem["code"]) and re.fullmatch(pointer, problem["pointer"]) for code, pointer, _ in BY_DATA
     )
 
 
@@ -83,6 +86,9 @@ def filter_case(context, case):
     """Nothing changes what the run stands on: without it every further call would be refused."""
     # Only streams read it, which this client does not ask for; lists as pages pass over it.
     if any(name.lower() == "last-event-id" for name in case.headers or {}):
+        return False
+    # Longer URIs never reach the API: the server cuts them off, which tests/tests/limits.rs provokes.
+    if len(urllib.parse.urlencode(case.query or {}, doseq=True)) > 7000:
         return False
     changes = case.method.upper() not in ("GET", "HEAD")
     return not (changes and any(str(value).lower() in OWN for value in (case.path_parameters or {}).values()))

@@ -5,6 +5,7 @@
     clippy::panic,
     reason = "a helper that cannot do its work fails the test"
 )]
+#![expect(clippy::print_stdout, reason = "a test that fails shows how it came there")]
 
 mod api;
 mod audit;

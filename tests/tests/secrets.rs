@@ -354,7 +354,7 @@ async fn nothing_secret_is_written_or_told(on: On) {
         told.push(installation.call(Method::POST, VAULTS, body).await);
     }
     for text in
-        [format!("{{\"password\": \"{wrong}\""), format!("{wrong}"), format!("{{\"a\": \"{wrong}\\x\"}}")]
+        [format!("{{\"password\": \"{wrong}\""), wrong.to_string(), format!("{{\"a\": \"{wrong}\\x\"}}")]
     {
         let request = installation.client().post(format!("{}{VAULTS}", installation.url)).body(text);
         let request = request.header("content-type", "application/json").bearer_auth(&installation.token);

@@ -43,7 +43,9 @@ impl Methods {
 pub(super) async fn allow(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
+    // Handlers that tell their methods apart themselves have said it.
     if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && !response.headers().contains_key(header::ALLOW)
         && let Some(methods) = app.methods.find(&path)
     {
         response.headers_mut().insert(header::ALLOW, methods.clone());

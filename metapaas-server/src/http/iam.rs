@@ -60,7 +60,7 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
         app.authenticator.authenticate(bearer(&parts.headers)?).await?;
     }
     let call = Call { app: &app, context, who, headers: &parts.headers, query: parts.uri.query() };
-    if parts.method != Method::GET {
+    if [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&parts.method) {
         // A change with a parameter that it does not know, such as `dry_run`, must not be made.
         call.project_parameter()?;
     }

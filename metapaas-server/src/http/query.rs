@@ -108,6 +108,16 @@ impl Query {
         time
     }
 
+    /// One of a few words.
+    pub(super) fn one_of(&mut self, name: &str, words: &[&str]) -> Option<String> {
+        let text = self.given.remove(name)?;
+        if !words.contains(&text.as_str()) {
+            let detail = format!("expected one of {}", words.join(", "));
+            self.wrong(&format!("?{name}"), "INVALID_VALUE", &detail);
+        }
+        Some(text)
+    }
+
     /// `limit`, or what stands for it.
     pub(super) fn limit(&mut self) -> u16 {
         let Some(text) = self.given.remove("limit") else { return LIMIT_DEFAULT };

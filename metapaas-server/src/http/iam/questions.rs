@@ -57,7 +57,7 @@ impl Call<'_> {
             actor_id: query.id("actor_id"),
             actor_name: query.text("actor"),
             action: query.text("action"),
-            outcome: query.text("outcome"),
+            outcome: query.one_of("outcome", &OUTCOMES),
             project_id: query.id("project_id"),
             since: query.time("since"),
             until: query.time("until"),
@@ -68,6 +68,9 @@ impl Call<'_> {
         Ok(listed(&found, |record| record.id))
     }
 }
+
+/// How what the audit tells of can have ended.
+const OUTCOMES: [&str; 3] = ["OK", "DENIED", "FAILED"];
 
 fn question(body: &Value, more: &[&str]) -> Result<Question, Error> {
     let members = body.as_object();
