@@ -60,7 +60,8 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
         app.authenticator.authenticate(bearer(&parts.headers)?).await?;
     }
     let call = Call { app: &app, context, who, headers: &parts.headers, query: parts.uri.query() };
-    if [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&parts.method) {
+    let is_change = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&parts.method);
+    if is_change && words != ["audit"] {
         // A change with a parameter that it does not know, such as `dry_run`, must not be made.
         call.project_parameter()?;
     }
