@@ -151,14 +151,13 @@ async fn slow_change(world: &World, id: &str, pause: Duration, keep: bool) {
 
 /// Removes an instance for good, as the platform does when nothing is left of it.
 async fn remove(world: &World, id: &str) {
-    // PostgreSQL takes statements that come together as one transaction; SQLite has to be told.
-    let (next, number, now, end) = if world.database.file().is_some() {
-        let next = "BEGIN IMMEDIATE; UPDATE metapaas_counters SET value = value + 1 WHERE name = 'revision';";
-        (next, "(SELECT value FROM metapaas_counters WHERE name = 'revision')", "0", "; COMMIT")
+    let (next, number, now) = if world.database.file().is_some() {
+        let next = "UPDATE metapaas_counters SET value = value + 1 WHERE name = 'revision';";
+        (next, "(SELECT value FROM metapaas_counters WHERE name = 'revision')", "0")
     } else {
         let number =
             "nextval(CASE WHEN pg_current_xact_id() IS NOT NULL THEN 'metapaas_revision'::regclass END)";
-        ("", number, "now()", "")
+        ("", number, "now()")
     };
     let sql = format!(
         "{next}
@@ -167,7 +166,7 @@ async fn remove(world: &World, id: &str) {
          SELECT {number}, {now}, project_id, 'site', 'instances', id, id, id, name, 'deleted', 'system', 's', 'r',
            generation FROM site_instances WHERE id = '{id}';
          DELETE FROM site_pages WHERE instance_id = '{id}';
-         DELETE FROM site_instances WHERE id = '{id}'{end}"
+         DELETE FROM site_instances WHERE id = '{id}'"
     );
     world.database.run(&sql).await;
 }
