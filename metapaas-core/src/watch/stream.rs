@@ -333,7 +333,8 @@ impl Watch {
     /// What this watch is told, in view of what it has been told.
     fn kind(&mut self, told: &Told) -> Option<Kind> {
         let mut kind = told.kind;
-        if self.untold.remove(&told.id) {
+        // A row of the listing has been told, whatever its making waits for.
+        if self.untold.remove(&told.id) && !self.listed.contains_key(&told.id) {
             // Made and gone, or made and told only now.
             kind = if kind == Kind::Deleted { return None } else { Kind::Added };
         }
