@@ -27,8 +27,8 @@ pub(super) struct Told {
 pub(super) enum What {
     /// The row.
     Row(Box<Resource>),
-    /// What is left of it.
-    Gone { key: String, instance_id: Uuid },
+    /// What is left of it, and where it was made if nothing was told between its making and its removal.
+    Gone { key: String, instance_id: Uuid, made: Option<i64> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,22 +57,22 @@ impl Kind {
 /// step that has the change which they are at.
 #[derive(Debug)]
 pub(super) struct Fold {
-    /// Rows by id that are ahead of the steps, each with whether it is new.
-    ahead: HashMap<Uuid, (Box<Resource>, bool)>,
+    /// Rows by id that are ahead of the steps, each with where it was made if it has not been told.
+    ahead: HashMap<Uuid, (Box<Resource>, Option<i64>)>,
     most: usize,
-    untold: HashSet<Uuid>,
+    /// Rows that were made and not told, each with where.
+    untold: HashMap<Uuid, i64>,
 }
 
 impl Fold {
     pub(super) fn new(most: usize) -> Self {
-        Self { ahead: HashMap::new(), most, untold: HashSet::new() }
+        Self { ahead: HashMap::new(), most, untold: HashMap::new() }
     }
 
     /// Rows that were made and have not been told of.
     pub(super) fn into_untold(self) -> HashSet<Uuid> {
-        let mut untold = self.untold;
-        untold.extend(self.ahead.into_iter().filter(|(_, (_, is_new))| *is_new).map(|(id, _)| id));
-        untold
+        let ahead = self.ahead.into_iter().filter(|(_, (_, made))| made.is_some()).map(|(id, _)| id);
+        self.untold.into_keys().chain(ahead).collect()
     }
 
     /// Steps to `upto`, given all changes between the last step and there, and the rows that they name as they were
@@ -83,63 +83,62 @@ impl Fold {
         mut rows: HashMap<Uuid, Resource>,
         upto: i64,
     ) -> Vec<Told> {
-        let mut last: BTreeMap<Uuid, (Change, bool)> = BTreeMap::new();
+        let mut last: BTreeMap<Uuid, (Change, Option<i64>)> = BTreeMap::new();
         for change in changes {
-            let is_created = change.action == ChangeAction::Created;
-            let is_new = is_created || last.get(&change.id).is_some_and(|(_, is_new)| *is_new);
-            last.insert(change.id, (change, is_new));
+            let made_here = (change.action == ChangeAction::Created).then_some(change.position);
+            let made = last.get(&change.id).and_then(|(_, made)| *made).or(made_here);
+            last.insert(change.id, (change, made));
         }
         let mut told = Vec::with_capacity(last.len());
-        for (id, (change, is_new)) in last {
+        for (id, (change, made_here)) in last {
             let ahead = self.ahead.remove(&id);
-            let was_untold = self.untold.remove(&id) | ahead.as_ref().is_some_and(|(_, is_new)| *is_new);
-            let is_new = is_new || was_untold;
+            let untold = self.untold.remove(&id).or(ahead.as_ref().and_then(|(_, made)| *made));
+            let made = untold.or(made_here);
             if change.action == ChangeAction::Deleted {
-                // Who never heard of the row need not hear that it is gone.
-                if !is_new {
-                    told.push(gone(change));
-                }
+                // Told all the same: a watch whose listing had the row, or that began after its making, knows it.
+                told.push(gone(change, made));
                 continue;
             }
             match rows.remove(&id) {
-                Some(row) if row.meta.revision <= upto => told.push(kept(&change, row.into(), is_new)),
+                Some(row) if row.meta.revision <= upto => told.push(kept(&change, row.into(), made)),
                 Some(row) => match ahead {
                     // A newer form in its place would be overtaken again before a step reaches it.
-                    Some((old, _)) if old.meta.revision > upto => self.keep(id, old, is_new),
+                    Some((old, _)) if old.meta.revision > upto => self.keep(id, old, made),
                     Some((old, _)) => {
-                        told.push(kept(&change, old, is_new));
-                        self.keep(id, row.into(), false);
+                        told.push(kept(&change, old, made));
+                        self.keep(id, row.into(), None);
                     }
-                    None => self.keep(id, row.into(), is_new),
+                    None => self.keep(id, row.into(), made),
                 },
                 // It is gone by now; the change that says so comes later.
-                None if is_new => self.note_untold(id),
-                None => {}
+                None => self.note_untold(id, made),
             }
         }
         told.sort_unstable_by_key(|one| one.position);
         told
     }
 
-    fn keep(&mut self, id: Uuid, row: Box<Resource>, is_new: bool) {
+    fn keep(&mut self, id: Uuid, row: Box<Resource>, made: Option<i64>) {
         if self.ahead.len() < self.most {
-            self.ahead.insert(id, (row, is_new));
-        } else if is_new {
-            self.note_untold(id);
+            self.ahead.insert(id, (row, made));
+        } else {
+            self.note_untold(id, made);
         }
     }
 
-    fn note_untold(&mut self, id: Uuid) {
-        if self.untold.len() < UNTOLD_MAX {
-            self.untold.insert(id);
+    fn note_untold(&mut self, id: Uuid, made: Option<i64>) {
+        if let Some(made) = made
+            && self.untold.len() < UNTOLD_MAX
+        {
+            self.untold.insert(id, made);
         }
     }
 }
 
-fn kept(change: &Change, row: Box<Resource>, is_new: bool) -> Told {
+fn kept(change: &Change, row: Box<Resource>, made: Option<i64>) -> Told {
     Told {
         position: row.meta.revision,
-        kind: if is_new { Kind::Added } else { Kind::Modified },
+        kind: if made.is_some() { Kind::Added } else { Kind::Modified },
         type_index: change.type_index,
         id: change.id,
         project_id: row.meta.project_id,
@@ -148,7 +147,7 @@ fn kept(change: &Change, row: Box<Resource>, is_new: bool) -> Told {
     }
 }
 
-fn gone(change: Change) -> Told {
+fn gone(change: Change, made: Option<i64>) -> Told {
     Told {
         position: change.position,
         kind: Kind::Deleted,
@@ -156,7 +155,7 @@ fn gone(change: Change) -> Told {
         id: change.id,
         project_id: change.project_id,
         parent_id: change.parent_id,
-        what: What::Gone { key: change.key, instance_id: change.instance_id },
+        what: What::Gone { key: change.key, instance_id: change.instance_id, made },
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn told(
         (What::Row(row), Kind::Deleted) => {
             event(kind.as_str(), position, &rest(registry, told, &row.key(), row.meta.instance_id))
         }
-        (What::Gone { key, instance_id }, _) => {
+        (What::Gone { key, instance_id, .. }, _) => {
             event(kind.as_str(), position, &rest(registry, told, key, *instance_id))
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::fold::{Fold, Kind, Told};
+use super::fold::{Fold, Kind, Told, What};
 use super::standing::{Standing, StillAllowed};
 use super::tail::rows_of;
 use super::view::{View, Viewer};
@@ -80,6 +80,8 @@ pub struct Watch {
     phase: Phase,
     /// All up to here has been told.
     position: i64,
+    /// What was made after here and has neither been listed nor told by the ring is unknown to the client.
+    since: i64,
     /// Rows that were told ahead of the position, each with its revision.
     listed: HashMap<Uuid, i64>,
     /// Rows that were made and not told.
@@ -152,6 +154,7 @@ impl WatchHub {
             moved: self.position.subscribe(),
             phase: Phase::New(request.begin),
             position,
+            since: position,
             listed: HashMap::new(),
             untold: HashSet::new(),
             catching_up: None,
@@ -258,6 +261,7 @@ impl Watch {
             Next::Batch(batch) => {
                 if let Some(fold) = self.catching_up.take() {
                     self.untold.extend(fold.into_untold());
+                    self.since = self.position;
                 }
                 Ok(self.tell_of(hub, &batch, 0))
             }
@@ -333,10 +337,16 @@ impl Watch {
     /// What this watch is told, in view of what it has been told.
     fn kind(&mut self, told: &Told) -> Option<Kind> {
         let mut kind = told.kind;
-        // A row of the listing has been told, whatever its making waits for.
-        if self.untold.remove(&told.id) && !self.listed.contains_key(&told.id) {
-            // Made and gone, or made and told only now.
-            kind = if kind == Kind::Deleted { return None } else { Kind::Added };
+        let is_listed = self.listed.contains_key(&told.id);
+        let was_untold = self.untold.remove(&told.id);
+        if let What::Gone { made, .. } = &told.what {
+            let is_unknown = was_untold || made.is_some_and(|made| made > self.since);
+            // Who never heard of the row need not hear that it is gone.
+            if is_unknown && !is_listed {
+                return None;
+            }
+        } else if was_untold {
+            kind = Kind::Added;
         }
         if let Some(revision) = self.listed.get(&told.id) {
             if told.position <= *revision {

@@ -238,7 +238,6 @@ async fn read(planes: Arc<[Plane; 2]>, secrets: Arc<Bootstrap>, done: Arc<Atomic
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "KNOWN BUG on SQLite: a removed row stays in the fold; mend it before anything else"]
 async fn the_folded_watch_equals_the_list() {
     for database in [sqlite().await, postgres().await] {
         let types = types();

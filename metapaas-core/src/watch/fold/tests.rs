@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Fold, Kind, Told};
+use super::{Fold, Kind, Told, What};
 use crate::__private::instance;
 use crate::descriptor::TypeDescriptor;
 use crate::resource::{Meta, Resource};
@@ -96,12 +96,26 @@ fn a_row_that_never_rests_is_told_all_the_same() {
 }
 
 #[test]
-fn a_row_that_went_before_it_was_told_is_not_told() {
+fn a_row_that_went_before_it_was_told_says_where_it_was_made() {
+    #[track_caller]
+    fn gone(fold: &mut Fold, changes: &[(i64, Uuid, ChangeAction)], upto: i64, expected: Option<i64>) {
+        let changes = changes.iter().map(|(position, id, action)| change(*position, *id, *action)).collect();
+        let told = fold.step(changes, HashMap::new(), upto);
+        let [Told { kind: Kind::Deleted, what: What::Gone { made, .. }, .. }] = told.as_slice() else {
+            panic!("one row is gone, not {told:?}");
+        };
+        assert_eq!(*made, expected);
+    }
     let mut fold = Fold::new(9);
-    check(&mut fold, &[(1, A, Created), (2, A, Deleted)], &[], 2, &[]);
+    gone(&mut fold, &[(1, A, Created), (2, A, Deleted)], 2, Some(1));
     check(&mut fold, &[(3, B, Created)], &[], 3, &[]);
-    check(&mut fold, &[(4, B, Deleted)], &[], 4, &[]);
-    check(&mut fold, &[(5, A, Changed), (6, A, Deleted)], &[], 6, &[(6, A, Kind::Deleted)]);
+    check(&mut fold, &[(4, B, Changed)], &[], 4, &[]);
+    gone(&mut fold, &[(5, B, Deleted)], 5, Some(3));
+    gone(&mut fold, &[(6, A, Changed), (7, A, Deleted)], 7, None);
+    check(&mut fold, &[(8, A, Created)], &[(A, 9)], 8, &[]);
+    gone(&mut fold, &[(9, A, Changed), (10, A, Deleted)], 10, Some(8));
+    check(&mut fold, &[(11, A, Created)], &[(A, 11)], 11, &[(11, A, Kind::Added)]);
+    gone(&mut fold, &[(12, A, Deleted)], 12, None);
 }
 
 #[test]
