@@ -13,6 +13,12 @@
             postgres: include_str!("0002_contract.postgres.sql"),
             sqlite: include_str!("0002_contract.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "8612bf9b-6947-42c0-9a36-a2643c97d046",
+            name: "0003_routes",
+            postgres: include_str!("0003_routes.postgres.sql"),
+            sqlite: include_str!("0003_routes.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

@@ -24,6 +24,7 @@ pub mod registry;
 pub mod request;
 pub mod resource;
 pub mod role;
+pub mod route;
 pub mod secret;
 pub mod status;
 pub mod store;
@@ -48,6 +49,7 @@ pub use crate::paas_type::PaasType;
 pub use crate::plan::{Child, Desired, NodeSpec, PlanError};
 pub use crate::plugin::Plugin;
 pub use crate::role::Role;
+pub use crate::route::{ObservedNode, Route};
 pub use crate::store::migrate;
 
 /// Makes an enum of plain names a field type; see the [chapter on enums](macro@paas_type#on-an-enum).

@@ -9,6 +9,7 @@ use crate::descriptor::{FieldDescriptor, TypeDescriptor};
 use crate::migration::Migrations;
 use crate::paas_type::PaasType;
 use crate::plan::{Desired, DesiredTree, NodeSpec, PlanError};
+use crate::route::{ObservedNode, Route};
 
 /// All that a plugin adds to a control plane.
 pub struct Plugin {
@@ -22,6 +23,8 @@ pub struct Plugin {
     pub migrations: Migrations,
     /// Plan function by slug.
     pub plans: Vec<(&'static str, PlanFn)>,
+    /// Routes function by slug.
+    pub routes: Vec<(&'static str, RoutesFn)>,
     /// Driver by slug.
     pub drivers: Vec<(&'static str, MakeDriver)>,
     /// Service programs that the agent binary brings, by name.
@@ -38,6 +41,10 @@ pub type MakeDriver = fn() -> Box<dyn Driver>;
 /// A plan function with its types taken off.
 pub type PlanFn = Arc<dyn Fn(Arc<DesiredTree>) -> Result<Vec<NodeSpec>, PlanError> + Send + Sync>;
 
+/// A routes function with its types taken off.
+pub type RoutesFn =
+    Arc<dyn Fn(Arc<DesiredTree>, &[ObservedNode]) -> Result<Vec<Route>, PlanError> + Send + Sync>;
+
 impl Plugin {
     /// A plugin with nothing in it.
     pub fn new(name: &'static str, version: &'static str) -> Self {
@@ -47,6 +54,7 @@ impl Plugin {
             types: Vec::new(),
             migrations: Migrations::NONE,
             plans: Vec::new(),
+            routes: Vec::new(),
             drivers: Vec::new(),
             engines: Vec::new(),
             actions: Vec::new(),
@@ -78,6 +86,15 @@ impl Plugin {
     #[must_use]
     pub fn plan<T: PaasType>(mut self, plan: fn(&Desired<T>) -> Result<Vec<NodeSpec>, PlanError>) -> Self {
         self.plans.push((T::DESCRIPTOR.slug, Arc::new(move |tree| plan(&Desired::new(tree)?))));
+        self
+    }
+
+    /// Sets how instances of `T` are reached from outside: host names, ports and the addresses behind them. Asked after
+    /// each pass and before a node goes; pure, as a plan function is.
+    #[must_use]
+    pub fn routes<T: PaasType>(mut self, routes: fn(&Desired<T>, &[ObservedNode]) -> Vec<Route>) -> Self {
+        let routes: RoutesFn = Arc::new(move |tree, nodes| Ok(routes(&Desired::new(tree)?, nodes)));
+        self.routes.push((T::DESCRIPTOR.slug, routes));
         self
     }
 

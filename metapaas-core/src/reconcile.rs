@@ -9,6 +9,7 @@ mod execute;
 mod forecast;
 mod operations;
 pub mod plan;
+mod routes;
 pub mod summary;
 mod token;
 mod worker;
@@ -21,6 +22,7 @@ use chrono::{DateTime, Utc};
 pub use self::document::{WireDocument, digest, document, wire};
 pub use self::forecast::forecast;
 pub use self::plan::Policy;
+pub use self::routes::Routing;
 pub use self::token::NodeTokens;
 use crate::provider::Provider;
 use crate::store::{Store, now};
@@ -50,6 +52,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Makes nodes' tokens.
     pub tokens: NodeTokens,
+    /// How instances are reached from outside; without it, types have no routes.
+    pub routing: Option<Routing>,
 }
 
 impl Reconciler {

@@ -10,7 +10,7 @@ pub use self::check::Conflict;
 pub(crate) use self::check::compile;
 use crate::action::{ActionDescriptor, rotatable};
 use crate::descriptor::{Action, TypeDescriptor};
-use crate::plugin::{MakeDriver, PlanFn, Plugin};
+use crate::plugin::{MakeDriver, PlanFn, Plugin, RoutesFn};
 
 /// Everything a control plane hosts.
 #[derive(Debug)]
@@ -134,6 +134,12 @@ impl Registry {
     /// The plan function of an instance type.
     pub fn plan(&self, slug: &str) -> Option<&PlanFn> {
         self.plugins.iter().flat_map(|plugin| &plugin.plans).find(|(of, _)| *of == slug).map(|(_, plan)| plan)
+    }
+
+    /// The routes function of an instance type.
+    pub fn routes(&self, slug: &str) -> Option<&RoutesFn> {
+        let mut all = self.plugins.iter().flat_map(|plugin| &plugin.routes);
+        all.find(|(of, _)| *of == slug).map(|(_, routes)| routes)
     }
 
     /// The driver of an instance type.

@@ -18,6 +18,7 @@ pub mod quotas;
 mod replicas;
 pub mod resources;
 mod resync;
+pub mod routes;
 mod schema;
 mod sealed;
 pub mod statement;
@@ -45,6 +46,7 @@ use self::resources::references::References;
 use self::resources::statements::TypeStatements;
 pub use self::resources::{ActionBegun, Effect, Locator, Page, WouldBe, WriteOptions, Written, now};
 pub use self::resync::Resync;
+use self::routes::RouteStatements;
 pub use self::sealed::Resealed;
 pub use self::statement::{Dialect, Statement, slot};
 pub use self::value::{Arg, Required, Row, raw_json};
@@ -72,6 +74,7 @@ pub struct Store {
     references: Vec<Arc<References>>,
     work: WorkStatements,
     node: NodeStatements,
+    route: RouteStatements,
     operation: Arc<OperationStatements>,
     quotas: Arc<Quotas>,
     /// Projects whose writes go straight into a transaction. A hint: the transaction looks for itself.
@@ -107,6 +110,7 @@ impl Store {
             references,
             work: WorkStatements::new(dialect),
             node: NodeStatements::new(dialect),
+            route: RouteStatements::new(dialect),
             operation: Arc::new(OperationStatements::new(dialect)),
             quotas: Arc::new(quotas),
             limited: Cache::new(LIMITED),

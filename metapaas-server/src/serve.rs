@@ -205,7 +205,7 @@ fn worker(
         answers: Duration::from_secs(started.config.limits.idempotency_hours * 60 * 60),
         ..Policy::default()
     };
-    let settings = Settings { owner: replica.to_string(), tag, endpoints, ca, policy, tokens };
+    let settings = Settings { owner: replica.to_string(), tag, endpoints, ca, policy, tokens, routing: None };
     Ok(Arc::new(Reconciler::new(started.store.clone(), vec![provider], settings)))
 }
 

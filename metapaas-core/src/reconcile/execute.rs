@@ -90,6 +90,7 @@ impl Reconciler {
             if made.steps.is_empty() {
                 break;
             }
+            self.unroute(root, &instance, &children, &nodes, &drained(&made)).await?;
             let Carried::OutTo(held_up) = self.carry_out(claim, &instance, wanted, &nodes, &made).await?
             else {
                 return Ok(Passed::LeaseLost);
@@ -103,6 +104,8 @@ impl Reconciler {
         if instance.is_deleting() && nodes.is_empty() {
             return self.remove_all(&instance, &children).await;
         }
+        let routed = self.route(root, &instance, &children, &nodes, &[]).await?;
+        obstacle = obstacle.or_else(|| routed.obstacle.clone());
         let held_up = match &obstacle {
             Some(Obstacle::Transient(message)) => Some(Passed::Retry(message.clone())),
             Some(Obstacle::Throttled { message, retry_after }) => {
@@ -113,7 +116,9 @@ impl Reconciler {
         };
         let wanted = wanted.unwrap_or_default();
         let policy = self.settings.policy;
-        let (after, alarm) = summary::instance(&instance, &wanted, &nodes, obstacle.as_ref(), policy, now());
+        let (mut after, alarm) =
+            summary::instance(&instance, &wanted, &nodes, obstacle.as_ref(), policy, now());
+        routed.show(&mut after);
         if summary::differs(&instance, &after) && !self.store.write_observed(claim, &instance, &after).await?
         {
             // The row changed under the pass: its change has made the work due already. Or the lease is lost, and what
@@ -386,6 +391,12 @@ impl Reconciler {
         self.breaker.forget(instance.meta.id);
         Ok(Passed::Gone)
     }
+}
+
+/// The nodes that a plan lets go.
+fn drained(plan: &Plan) -> Vec<Uuid> {
+    let drains = plan.steps.iter().filter(|step| step.action == StepAction::Drain);
+    drains.filter_map(|step| step.id).collect()
 }
 
 const fn under_lease(is_held: bool) -> Result<(), Failure> {

@@ -27,6 +27,9 @@ use crate::store::{Claim, Locator, Node, Outcome, WriteOptions};
 use crate::testing::{self, TestDatabase, postgres, sqlite};
 use crate::validate::{self, UpdateMode};
 
+mod children;
+mod routes;
+
 static SITE: TypeDescriptor = TypeDescriptor {
     fields: &[
         of::<i64>().field("replicas", "").mutable(),
@@ -62,6 +65,7 @@ fn plugin() -> Plugin {
             Ok(NodeSpec::replicas(count, "web", 80, &json!(rows.collect::<Vec<_>>())))
         }),
     ));
+    plugin.routes.push(("site", routes::of_a_site()));
     plugin
 }
 
@@ -170,6 +174,7 @@ impl World {
             ca: None,
             policy: Policy::default(),
             tokens: NodeTokens::new(b"key"),
+            routing: routes::routing(),
         };
         Arc::new(Reconciler::new(self.store.clone(), vec![self.outside.clone()], settings))
     }
@@ -251,7 +256,10 @@ impl World {
 
     /// What the agents of all nodes that exist do: apply the document, say so.
     async fn agents_report(&self) {
-        let site = self.site().await;
+        self.report_of(&self.site().await).await;
+    }
+
+    async fn report_of(&self, site: &Resource) {
         for node in self.store.nodes(site.meta.id).await.unwrap() {
             if !lock(&self.outside.nodes).contains_key(&node.id) {
                 continue;
@@ -367,45 +375,6 @@ async fn a_crash_after_any_effect_is_made_good_without_doubles() {
                 assert_eq!(left, Some(0), "{table}, died after {dies_after}");
             }
         }
-    }
-}
-
-#[tokio::test]
-async fn children_go_before_nodes_and_nodes_before_the_row() {
-    for world in worlds().await {
-        let site = world.make(&SITE, None, json!({"name": "a", "replicas": 1})).await;
-        let one = world.make(&PAGE, Some(&site), json!({"name": "one"})).await;
-        // Rows that refer to each other go in whatever order that allows.
-        let two = world.make(&PAGE, Some(&site), json!({"name": "two", "next": one.meta.id})).await;
-        let _three = world.make(&PAGE, Some(&site), json!({"name": "three", "next": two.meta.id})).await;
-        world.make(&NOTE, Some(&two), json!({"name": "n"})).await;
-        world.settle().await;
-        let four = world.make(&PAGE, Some(&site), json!({"name": "four"})).await;
-        let note = world.make(&NOTE, Some(&four), json!({"name": "n"})).await;
-        world.delete(&four).await;
-        let reconciler = world.reconciler();
-        assert!(world.work(&reconciler).await);
-        let going = world.find(&PAGE, &["a", "four"]).await.unwrap();
-        assert_eq!(going.meta.status, "DELETING", "its node still has it");
-        world.settle().await;
-        assert!(world.find(&PAGE, &["a", "four"]).await.is_none());
-        assert!(world.find(&NOTE, &["a", "four", &note.key()]).await.is_none());
-        assert_eq!(world.site().await.meta.status, "ACTIVE");
-
-        world.delete(&world.site().await).await;
-        assert!(world.work(&reconciler).await);
-        let site = world.site().await;
-        assert_eq!(
-            (site.meta.status.as_str(), ready(&site)["message"].as_str()),
-            ("DELETING", Some("1 nodes left"))
-        );
-        assert!(world.find(&PAGE, &["a", "one"]).await.is_some());
-        world.settle().await;
-        assert!(world.find(&SITE, &["a"]).await.is_none());
-        let order = "SELECT plural FROM metapaas_events WHERE action = 'deleted' ORDER BY seq DESC";
-        assert_eq!(world.database.text(order).await.as_deref(), Some("instances"), "the instance goes last");
-        let deleted = "SELECT count(*) FROM metapaas_events WHERE action = 'deleted'";
-        assert_eq!(world.database.int(deleted).await, Some(7));
     }
 }
 

@@ -130,6 +130,7 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
             .plans
             .iter()
             .map(|(slug, _)| (slug, "plan"))
+            .chain(plugin.routes.iter().map(|(slug, _)| (slug, "routes function")))
             .chain(plugin.drivers.iter().map(|(slug, _)| (slug, "driver")))
             .chain(plugin.versions.iter().map(|(slug, _)| (slug, "version list")))
         {

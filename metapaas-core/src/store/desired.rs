@@ -59,7 +59,7 @@ pub(crate) fn wanted(
 }
 
 /// The tree that plan functions see: rows on their way out, and all below them, are left out.
-fn desired(
+pub(crate) fn desired(
     registry: &Registry,
     keys: &KeyRing,
     root: &RegisteredType,

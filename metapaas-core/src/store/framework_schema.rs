@@ -32,6 +32,9 @@ pub fn framework_schema() -> Schema {
         ("metapaas_operations", operations()),
         ("metapaas_quotas", quotas()),
         ("metapaas_reservations", reservations()),
+        ("metapaas_routes", routes()),
+        ("metapaas_ports", ports()),
+        ("metapaas_node_requests", node_requests()),
     ];
     Schema { tables: tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect() }
 }
@@ -306,6 +309,25 @@ fn quotas() -> Table {
 fn reservations() -> Table {
     Table::new(vec![uuid("instance_id"), uuid("project_id"), json("amounts")])
         .index("metapaas_reservations", &["project_id"])
+}
+
+/// Host names and the addresses behind them. The first to have a name keeps it.
+fn routes() -> Table {
+    let columns = vec![text("host"), uuid("instance_id"), text("name"), json("backends"), time("created_at")];
+    Table::new(columns).index("metapaas_routes", &["instance_id"])
+}
+
+/// Ports of the installation's range that are leased to a route.
+fn ports() -> Table {
+    let columns = vec![int("port"), uuid("instance_id"), text("name"), json("backends"), time("created_at")];
+    Table::new(columns).unique("metapaas_ports", &["instance_id", "name"])
+}
+
+/// What a node is asked for, such as its logs, until its agent has heard of it. What exactly is told by the control
+/// plane at `url`, which also takes the answer.
+fn node_requests() -> Table {
+    Table::new(vec![uuid("id"), uuid("node_id"), text("url"), time("created_at")])
+        .index("metapaas_node_requests", &["node_id"])
 }
 
 fn uuid(name: &str) -> Column {

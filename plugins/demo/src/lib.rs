@@ -17,6 +17,7 @@ pub fn plugin() -> Plugin {
         .migrations(migrations!())
         .action("restart", "Restarts the web server on every node.", restart)
         .plan(plan::nodes)
+        .routes(plan::routes)
         .driver::<Demo>(|| Box::new(driver::Website::default()))
         .engine("demo-web", serve::engine)
 }

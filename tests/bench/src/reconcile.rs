@@ -234,6 +234,7 @@ pub(crate) async fn work() -> Result<(), BenchError> {
         endpoints: Arc::new(RwLock::default()),
         policy,
         tokens,
+        routing: None,
     };
     let reconciler = Arc::new(Reconciler::new(store, vec![provider], settings));
     println!("ready");

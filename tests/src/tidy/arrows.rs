@@ -25,6 +25,7 @@ const DATA: &[&str] = &[
     "request",
     "resource",
     "role",
+    "route",
     "secret",
     "status",
 ];

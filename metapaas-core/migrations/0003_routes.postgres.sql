@@ -1,0 +1,28 @@
+CREATE TABLE "metapaas_node_requests" (
+    "id" uuid NOT NULL,
+    "node_id" uuid NOT NULL,
+    "url" text NOT NULL,
+    "created_at" timestamp with time zone NOT NULL,
+    PRIMARY KEY ("id")
+);
+CREATE INDEX "metapaas_node_requests_node_id_idx" ON "metapaas_node_requests" ("node_id");
+
+CREATE TABLE "metapaas_ports" (
+    "port" bigint NOT NULL,
+    "instance_id" uuid NOT NULL,
+    "name" text NOT NULL,
+    "backends" jsonb NOT NULL,
+    "created_at" timestamp with time zone NOT NULL,
+    PRIMARY KEY ("port")
+);
+CREATE UNIQUE INDEX "metapaas_ports_instance_id_name_key" ON "metapaas_ports" ("instance_id", "name");
+
+CREATE TABLE "metapaas_routes" (
+    "host" text NOT NULL,
+    "instance_id" uuid NOT NULL,
+    "name" text NOT NULL,
+    "backends" jsonb NOT NULL,
+    "created_at" timestamp with time zone NOT NULL,
+    PRIMARY KEY ("host")
+);
+CREATE INDEX "metapaas_routes_instance_id_idx" ON "metapaas_routes" ("instance_id");
