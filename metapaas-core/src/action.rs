@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::descriptor::{FieldDescriptor, Spec};
 use crate::field_type::{FieldError, FieldType};
 use crate::paas_type::PaasType;
-use crate::plan::DesiredMeta;
+use crate::plan::{Child, DesiredMeta, DesiredTree};
 
 /// The action that every type with generated secrets has from the framework.
 pub const ROTATE: &str = "rotate";
@@ -52,6 +52,8 @@ pub struct ActionCall {
     pub parameters: Spec,
     /// The time.
     pub now: DateTime<Utc>,
+    /// The row's instance and all below it, without nodes.
+    pub tree: Arc<DesiredTree>,
 }
 
 /// Why an action is not done.
@@ -93,6 +95,14 @@ impl ActionCall {
     pub fn parameter<P: FieldType>(&self, name: &str) -> Result<P, ActionError> {
         let value = self.parameters.get(name).unwrap_or(&Value::Null);
         P::from_json(value).map_err(|error| error.at(name).into())
+    }
+
+    /// All rows of type `C` below the instance, in the order they were made.
+    ///
+    /// # Errors
+    /// When a stored field is not of its kind.
+    pub fn children<C: PaasType>(&self) -> Result<Vec<Child<C>>, ActionError> {
+        Ok(self.tree.children()?)
     }
 }
 

@@ -46,7 +46,7 @@ pub use crate::field_type::{
     BucketName, Cidr, DnsName, Domain, Email, FieldEnum, FieldType, Json, Map, Ref, Secret,
 };
 pub use crate::paas_type::PaasType;
-pub use crate::plan::{Child, Desired, NodeSpec, PlanError};
+pub use crate::plan::{Child, Desired, NewRow, NodeSpec, PlanError, Planned, Problem};
 pub use crate::plugin::Plugin;
 pub use crate::role::Role;
 pub use crate::route::{ObservedNode, Route};

@@ -1,4 +1,4 @@
-//! What a plugin's plan function gets and answers: [`Desired`] in, [`NodeSpec`]s out.
+//! What a plugin's plan function gets and answers: [`Desired`] in, [`NodeSpec`]s or a whole [`Planned`] out.
 //!
 //! A plan function is pure and synchronous: same input, same answer. That gives dry runs and audits for free.
 
@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use metapaas_protocol::ItemError;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -13,6 +15,7 @@ use crate::descriptor::{Spec, TypeDescriptor};
 use crate::field_type::FieldError;
 use crate::paas_type::PaasType;
 use crate::resource::Resource;
+use crate::route::ObservedNode;
 
 /// An instance as its tenant wants it, with all its children.
 #[derive(Clone, Debug)]
@@ -71,15 +74,35 @@ pub struct DesiredTree {
     pub instance: DesiredRow,
     /// Its children and grandchildren by type, each in the order they were made.
     pub children: Vec<(&'static TypeDescriptor, Vec<DesiredRow>)>,
+    /// The nodes that it has, oldest first. Quotas are counted without them.
+    pub nodes: Vec<ObservedNode>,
+    /// What the operator has set for the plugin, an object.
+    pub settings: Arc<Value>,
 }
 
-/// One row, untyped. The spec holds secrets in the open.
-#[derive(Clone, Debug)]
-pub struct DesiredRow {
-    /// What the framework keeps of it.
-    pub meta: DesiredMeta,
-    /// Its fields.
-    pub spec: Spec,
+impl DesiredTree {
+    /// An instance with rows below it, without nodes and settings.
+    pub fn new(
+        instance: DesiredRow,
+        children: Vec<(&'static TypeDescriptor, Vec<DesiredRow>)>,
+    ) -> Self {
+        let settings = Arc::new(Value::Object(serde_json::Map::new()));
+        Self { instance, children, nodes: Vec::new(), settings }
+    }
+
+    /// All rows of type `C` below the instance, in the order they were made.
+    ///
+    /// # Errors
+    /// When a stored field is not of its kind.
+    pub fn children<C: PaasType>(&self) -> Result<Vec<Child<C>>, FieldError> {
+        let of_type =
+            |ty: &TypeDescriptor| ty.plural == C::DESCRIPTOR.plural && ty.slug == C::DESCRIPTOR.slug;
+        let rows = self.children.iter().find(|(ty, _)| of_type(ty)).map(|(_, rows)| rows.as_slice());
+        rows.unwrap_or_default()
+            .iter()
+            .map(|row| Ok(Child { meta: row.meta.clone(), spec: C::from_spec(&row.spec)? }))
+            .collect()
+    }
 }
 
 impl<T: PaasType> Desired<T> {
@@ -97,16 +120,71 @@ impl<T: PaasType> Desired<T> {
     /// # Errors
     /// When a stored field is not of its kind.
     pub fn children<C: PaasType>(&self) -> Result<Vec<Child<C>>, PlanError> {
-        let of_type =
-            |ty: &TypeDescriptor| ty.plural == C::DESCRIPTOR.plural && ty.slug == C::DESCRIPTOR.slug;
-        let rows = self.tree.children.iter().find(|(ty, _)| of_type(ty)).map(|(_, rows)| rows.as_slice());
-        rows.unwrap_or_default()
-            .iter()
-            .map(|row| {
-                let spec = C::from_spec(&row.spec).map_err(PlanError::Field)?;
-                Ok(Child { meta: row.meta.clone(), spec })
-            })
-            .collect()
+        self.tree.children().map_err(PlanError::Field)
+    }
+
+    /// The nodes that the instance has, oldest first. A plan that looks at them still is a function of what it sees: it is
+    /// asked again after each report that says something new.
+    pub fn nodes(&self) -> &[ObservedNode] {
+        &self.tree.nodes
+    }
+
+    /// What the operator has set for the plugin, see [`crate::Plugin::settings`].
+    ///
+    /// # Errors
+    /// When it is not of the form that the plugin declared, which a server finds when it starts.
+    pub fn settings<S: DeserializeOwned>(&self) -> Result<S, PlanError> {
+        S::deserialize(&*self.tree.settings)
+            .map_err(|error| PlanError::Unsatisfiable(format!("the operator's settings: {error}")))
+    }
+}
+
+/// What a plan answers that does more than to say which nodes there should be.
+#[derive(Clone, Debug, Default)]
+pub struct Planned {
+    /// Nodes to have.
+    pub nodes: Vec<NodeSpec>,
+    /// Rows to make, of types that the plugin registered with [`crate::Plugin::managed_child`]. One whose key is there
+    /// already is left as it is. When rows are made, the plan is asked again with them.
+    pub rows: Vec<NewRow>,
+    /// Values of output fields: by name for the instance; `<plural>/<key>` has an object with those of a child. They
+    /// win over what nodes report. Null empties a field.
+    pub outputs: BTreeMap<String, Value>,
+    /// Children that cannot be served; each has the status ERROR with this reason.
+    pub errors: Vec<ItemError>,
+    /// Why the instance cannot be as it should before somebody changes something. Nodes are kept as planned; the
+    /// status is ERROR with this reason.
+    pub problem: Option<Problem>,
+}
+
+/// What keeps an instance from being as it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// One word for programs, e.g. `BuildFailed`.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl From<Vec<NodeSpec>> for Planned {
+    fn from(nodes: Vec<NodeSpec>) -> Self {
+        Self { nodes, ..Self::default() }
+    }
+}
+
+/// A row right below an instance that its plan wants to be made.
+#[derive(Clone, Debug)]
+pub struct NewRow {
+    /// Its type.
+    pub ty: &'static TypeDescriptor,
+    /// Its fields, in canonical form.
+    pub spec: Spec,
+}
+
+impl NewRow {
+    /// A row that is `row`, outputs included.
+    pub fn of<C: PaasType>(row: &C) -> Self {
+        Self { ty: C::DESCRIPTOR, spec: row.to_spec() }
     }
 }
 

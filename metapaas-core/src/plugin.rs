@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use metapaas_agent::{Driver, Engine};
 
 use crate::action::{ActionCall, ActionDescriptor, ActionError};
 use crate::descriptor::{FieldDescriptor, TypeDescriptor};
 use crate::migration::Migrations;
 use crate::paas_type::PaasType;
-use crate::plan::{Desired, DesiredTree, NodeSpec, PlanError};
+use crate::plan::{Desired, DesiredTree, NodeSpec, PlanError, Planned};
 use crate::route::{ObservedNode, Route};
 
 /// All that a plugin adds to a control plane.
@@ -33,13 +36,20 @@ pub struct Plugin {
     pub actions: Vec<(&'static TypeDescriptor, ActionDescriptor)>,
     /// Versions that instances may choose, newest first, by slug.
     pub versions: Vec<(&'static str, &'static [&'static str])>,
+    /// Types whose rows plans make; they are among `types` too.
+    pub managed: Vec<&'static TypeDescriptor>,
+    /// Tells what is wrong with the operator's settings for the plugin; it takes none without.
+    pub settings: Option<CheckSettings>,
 }
+
+/// Tells what is wrong with the settings that an operator has given for a plugin.
+pub type CheckSettings = fn(&Value) -> Result<(), String>;
 
 /// Makes the driver of one node.
 pub type MakeDriver = fn() -> Box<dyn Driver>;
 
 /// A plan function with its types taken off.
-pub type PlanFn = Arc<dyn Fn(Arc<DesiredTree>) -> Result<Vec<NodeSpec>, PlanError> + Send + Sync>;
+pub type PlanFn = Arc<dyn Fn(Arc<DesiredTree>) -> Result<Planned, PlanError> + Send + Sync>;
 
 /// A routes function with its types taken off.
 pub type RoutesFn =
@@ -59,6 +69,8 @@ impl Plugin {
             engines: Vec::new(),
             actions: Vec::new(),
             versions: Vec::new(),
+            managed: Vec::new(),
+            settings: None,
         }
     }
 
@@ -75,6 +87,23 @@ impl Plugin {
         self.instance::<T>()
     }
 
+    /// Adds a type below another whose rows the plan makes ([`Planned::rows`]), such as releases of an app. Requests
+    /// read them and run their actions; who tries to make, change or delete one is answered `METHOD_NOT_ALLOWED`.
+    #[must_use]
+    pub fn managed_child<T: PaasType>(mut self) -> Self {
+        self.managed.push(T::DESCRIPTOR);
+        self.child::<T>()
+    }
+
+    /// Says that operators may set something for the plugin, under `[plugins.<name>]`, of the form of `S`. Plans read
+    /// it by [`Desired::settings`], which is how it comes to nodes. What is not given has the default of `S`; a server
+    /// does not start with settings that are not of this form.
+    #[must_use]
+    pub fn settings<S: DeserializeOwned>(mut self) -> Self {
+        self.settings = Some(|value| S::deserialize(value).map(drop).map_err(|error| error.to_string()));
+        self
+    }
+
     /// Sets the plugin's migrations: `.migrations(migrations!())`.
     #[must_use]
     pub fn migrations(mut self, migrations: Migrations) -> Self {
@@ -85,6 +114,13 @@ impl Plugin {
     /// Sets what nodes an instance of `T` should have. A type without a plan has none.
     #[must_use]
     pub fn plan<T: PaasType>(mut self, plan: fn(&Desired<T>) -> Result<Vec<NodeSpec>, PlanError>) -> Self {
+        self.plans.push((T::DESCRIPTOR.slug, Arc::new(move |tree| Ok(plan(&Desired::new(tree)?)?.into()))));
+        self
+    }
+
+    /// As [`Self::plan`], for a plan that also makes rows, sets outputs, or says why it cannot go on.
+    #[must_use]
+    pub fn plan_all<T: PaasType>(mut self, plan: fn(&Desired<T>) -> Result<Planned, PlanError>) -> Self {
         self.plans.push((T::DESCRIPTOR.slug, Arc::new(move |tree| plan(&Desired::new(tree)?))));
         self
     }

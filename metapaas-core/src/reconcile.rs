@@ -10,6 +10,7 @@ mod forecast;
 mod operations;
 pub mod plan;
 mod routes;
+mod rows;
 pub mod summary;
 mod token;
 mod worker;

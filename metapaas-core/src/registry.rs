@@ -2,9 +2,11 @@
 
 mod check;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use regex::Regex;
+use serde_json::{Value, json};
 
 pub use self::check::Conflict;
 pub(crate) use self::check::compile;
@@ -18,6 +20,8 @@ pub struct Registry {
     plugins: Vec<Plugin>,
     types: Vec<RegisteredType>,
     roots: HashMap<&'static str, usize>,
+    /// What the operator has set, in the order of the plugins.
+    settings: Vec<Arc<Value>>,
 }
 
 /// A type in its place among the others.
@@ -35,6 +39,8 @@ pub struct RegisteredType {
     pub parent: Option<usize>,
     /// Types right below it.
     pub children: Vec<usize>,
+    /// Whether only plans make its rows.
+    pub is_managed: bool,
     /// Declared actions, and those that the framework adds.
     pub actions: Vec<ActionDescriptor>,
     /// Compiled `pattern` of each field.
@@ -77,6 +83,7 @@ impl Registry {
                     root,
                     parent,
                     children: Vec::new(),
+                    is_managed: plugin.managed.iter().any(|of| same_type(of, ty)),
                     actions: actions(plugin, ty),
                     patterns: ty
                         .fields
@@ -88,7 +95,36 @@ impl Registry {
                 });
             }
         }
-        Ok(Self { plugins, types, roots })
+        let settings = plugins.iter().map(|_| Arc::new(json!({}))).collect();
+        Ok(Self { plugins, types, roots, settings })
+    }
+
+    /// The same with what the operator has set for plugins, by name.
+    ///
+    /// # Errors
+    /// A line for each that is not of the form that its plugin declares.
+    pub fn with_settings(mut self, given: &BTreeMap<String, Value>) -> Result<Self, Vec<String>> {
+        let mut mistakes = Vec::new();
+        for (name, value) in given {
+            let Some(index) = self.plugins.iter().position(|plugin| plugin.name == name) else {
+                let names: Vec<_> = self.plugins.iter().map(|plugin| plugin.name).collect();
+                mistakes.push(format!("[plugins.{name}]: no such plugin; there are {}", names.join(", ")));
+                continue;
+            };
+            match self.plugins[index].settings {
+                None => mistakes.push(format!("[plugins.{name}]: this plugin has no settings")),
+                Some(check) => match check(value) {
+                    Ok(()) => self.settings[index] = Arc::new(value.clone()),
+                    Err(message) => mistakes.push(format!("[plugins.{name}]: {message}")),
+                },
+            }
+        }
+        if mistakes.is_empty() { Ok(self) } else { Err(mistakes) }
+    }
+
+    /// What the operator has set for the plugin that brings `registered`.
+    pub fn settings(&self, registered: &RegisteredType) -> Arc<Value> {
+        self.settings.get(registered.plugin).cloned().unwrap_or_default()
     }
 
     /// The plugins, in the order of the distribution.
@@ -165,8 +201,12 @@ impl RegisteredType {
 
     /// Every permission of the type, guarded fields among them.
     pub fn permissions(&self) -> Vec<String> {
+        let is_offered = |action: &Action| {
+            !(self.is_managed && matches!(action, Action::Create | Action::Update | Action::Delete))
+        };
         let actions = Action::STANDARD
             .into_iter()
+            .filter(is_offered)
             .chain(self.custom_actions())
             .map(|action| self.ty.permission(action));
         let fields = self.ty.fields.iter().filter(|field| field.iam.is_some());

@@ -86,7 +86,7 @@ impl Route {
     }
 }
 
-/// A node as routes functions see it.
+/// A node that an instance has, as plans and routes functions see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObservedNode {
     /// Its id.
@@ -100,8 +100,12 @@ pub struct ObservedNode {
     /// `starting`, `healthy` or `unhealthy` as it reported; `silent` when its agent has not reported for too long,
     /// which says nothing of its services.
     pub health: String,
+    /// Why it is not healthy.
+    pub message: String,
     /// Whether it is on its way out.
     pub is_leaving: bool,
+    /// Whether its last report is about the document that it should have.
+    pub is_current: bool,
     /// The instance's generation that it has applied.
     pub applied_generation: i64,
     /// What its driver observed.
@@ -109,6 +113,11 @@ pub struct ObservedNode {
 }
 
 impl ObservedNode {
+    /// Whether its service works and its agent says so.
+    pub fn is_healthy(&self) -> bool {
+        !self.is_leaving && self.health == "healthy"
+    }
+
     /// Whether requests may go to it.
     pub fn serves(&self) -> bool {
         !self.is_leaving && matches!(self.health.as_str(), "healthy" | "silent")
@@ -166,7 +175,9 @@ mod tests {
             address: Some([127, 64, 0, 1].into()),
             port: 80,
             health: health.into(),
+            message: String::new(),
             is_leaving,
+            is_current: true,
             applied_generation: 1,
             facts: BTreeMap::new(),
         };

@@ -1,5 +1,6 @@
 //! The command line: which command runs what.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use metapaas_core::Plugin;
 use metapaas_core::error::chain;
 use metapaas_core::migrate::{self, Made, PluginMigrations};
 use metapaas_core::registry::Registry;
+use serde_json::Value;
 
 use crate::cli::{ClientCommand, ClientOptions};
 use crate::config::{Config, ServerOptions};
@@ -196,10 +198,20 @@ fn settings(client: &ClientOptions, arguments: ServerArguments) -> Result<Config
 
 /// All plugins together, or every reason why they cannot be.
 fn registry(plugins: Vec<Plugin>) -> Result<Arc<Registry>, StartError> {
-    Registry::new(plugins).map(Arc::new).map_err(|conflicts| {
+    with_settings(plugins, &BTreeMap::new())
+}
+
+/// The same with what the operator has set for plugins.
+fn with_settings(
+    plugins: Vec<Plugin>,
+    settings: &BTreeMap<String, Value>,
+) -> Result<Arc<Registry>, StartError> {
+    let registry = Registry::new(plugins).map_err(|conflicts| {
         let lines: Vec<String> = conflicts.iter().map(|conflict| format!("\n  {conflict}")).collect();
         StartError(format!("the plugins cannot be hosted together:{}", lines.concat()))
-    })
+    })?;
+    let registry = registry.with_settings(settings);
+    registry.map(Arc::new).map_err(|mistakes| StartError(mistakes.join("\n")))
 }
 
 async fn control_plane(
@@ -210,7 +222,8 @@ async fn control_plane(
 ) -> Result<(), StartError> {
     let config = settings(client, arguments)?;
     telemetry::logs(&config)?;
-    serve::run(config, registry(plugins)?, parts).await
+    let registry = with_settings(plugins, &config.plugins)?;
+    serve::run(config, registry, parts).await
 }
 
 async fn keys(

@@ -93,6 +93,8 @@ pub struct Config {
     pub insecure_plaintext: bool,
     /// Whether the system may write memory to a file when the process crashes.
     pub core_dumps: bool,
+    /// What is set for plugins, by the plugin's name and as each of them says.
+    pub plugins: BTreeMap<String, serde_json::Value>,
     /// What a client may ask at the most.
     #[serde(flatten)]
     pub limits: Limits,
@@ -140,6 +142,7 @@ impl Config {
             ca_file: None,
             insecure_plaintext: false,
             core_dumps: false,
+            plugins: BTreeMap::new(),
             limits: Limits::default(),
         };
         let mut figment = Figment::from(Serialized::defaults(defaults));
@@ -222,6 +225,7 @@ impl Config {
         }
         probe(figment.extract_inner::<bool>("insecure_plaintext").map(drop));
         probe(figment.extract_inner::<bool>("core_dumps").map(drop));
+        probe(figment.extract_inner::<BTreeMap<String, serde_json::Value>>("plugins").map(drop));
         for name in Limits::names() {
             probe(figment.extract_inner::<u64>(name).map(drop));
         }
@@ -379,7 +383,7 @@ fn settings() -> impl Iterator<Item = &'static str> {
 }
 
 /// Names of the settings that are no [`Limits`].
-const SETTINGS: [&str; 24] = [
+const SETTINGS: [&str; 25] = [
     "data_dir",
     "listen",
     "advertise_url",
@@ -397,6 +401,7 @@ const SETTINGS: [&str; 24] = [
     "audit_retention",
     "operation_retention",
     "oidc",
+    "plugins",
     "log_format",
     "log",
     "tls_certificate",

@@ -196,6 +196,12 @@ impl NodeContext {
         Ok(changed)
     }
 
+    /// How often a service ended by itself, or could not be started, since it was last asked for in another form or the
+    /// agent started. It is started again each time, after a pause that grows.
+    pub fn service_failures(&self, name: &str) -> u32 {
+        self.hands.supervisor.as_ref().map_or(0, |supervisor| supervisor.failures(name))
+    }
+
     /// Ends a service; none of its processes is left when this returns.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use metapaas_protocol::{Health, ItemError, NodeDocument};
 use serde_json::Value;
@@ -27,9 +28,16 @@ pub trait Driver: Send {
     ) -> BoxFuture<'a, Result<Applied, DriverError>>;
 
     /// Whether the service works, asked every few seconds, more often until it does, and after each `apply`. It has
-    /// ten seconds to answer. In the first minute of a document that has not been healthy yet, the agent reports
-    /// [`Health::Unhealthy`] as [`Health::Starting`].
+    /// ten seconds to answer. While a document has not been healthy yet, the agent reports [`Health::Unhealthy`] as
+    /// [`Health::Starting`], for as long as [`Driver::patience`] says.
     fn health<'a>(&'a mut self, node: &'a NodeContext) -> BoxFuture<'a, HealthReport>;
+
+    /// How long a document may take from being applied to its service being healthy before the node counts as
+    /// unhealthy; asked after each check. A minute unless the driver knows better, e.g. that there is nothing to wait
+    /// for any more.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
 
     /// Values for output fields of the instance, by field name.
     fn observe<'a>(&'a mut self, _node: &'a NodeContext) -> BoxFuture<'a, BTreeMap<String, Value>> {

@@ -217,7 +217,8 @@ impl<'a> Node<'a> {
             }
         };
         let now = Instant::now();
-        let patient = !self.was_healthy && now - self.applied_since < PATIENCE;
+        let patience = self.driver.as_ref().map_or(PATIENCE, |(_, driver)| driver.patience());
+        let patient = !self.was_healthy && now - self.applied_since < patience;
         let health = if health == Health::Unhealthy && patient { Health::Starting } else { health };
         if health == Health::Healthy {
             self.was_healthy = true;

@@ -103,6 +103,8 @@ struct Wanted {
 struct State {
     acted: Acted,
     trouble: Option<String>,
+    /// How often it ended by itself, or could not be started, since it is wanted as it is.
+    failures: u32,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -185,6 +187,11 @@ impl Supervisor {
     /// What is wrong with services, a sentence each; empty when all run.
     pub fn troubles(&self) -> Vec<String> {
         self.services().values().filter_map(|service| service.state.borrow().trouble.clone()).collect()
+    }
+
+    /// How often a service ended by itself, or could not be started, since it was last asked for in another form.
+    pub fn failures(&self, name: &str) -> u32 {
+        self.services().get(name).map_or(0, |service| service.state.borrow().failures)
     }
 
     async fn settle(&self, name: &str, wanted: Option<Wanted>, goal: &Acted) -> io::Result<()> {
@@ -397,13 +404,19 @@ impl Task {
         tracing::warn!(service = self.name, ?pause, "the service {how}");
         let trouble =
             format!("service {} {how}; it is started again in {:.1} s", self.name, pause.as_secs_f64());
-        self.state.send_modify(|state| state.trouble = Some(trouble));
+        self.state.send_modify(|state| {
+            state.trouble = Some(trouble);
+            state.failures = state.failures.saturating_add(1);
+        });
         self.shared.change.send_modify(|count| *count += 1);
         pause
     }
 
     fn show(&self, acted: Acted, trouble: Option<String>) {
-        self.state.send_replace(State { acted, trouble });
+        self.state.send_modify(|state| {
+            let failures = if state.acted == acted { state.failures } else { 0 };
+            *state = State { acted, trouble, failures };
+        });
         self.shared.change.send_modify(|count| *count += 1);
     }
 }

@@ -3,7 +3,7 @@
 use metapaas_core::action::{ActionCall, ActionRun};
 use metapaas_core::authz::authorize;
 use metapaas_core::descriptor::Action;
-use metapaas_core::plan::DesiredMeta;
+use metapaas_core::plan::{DesiredMeta, DesiredRow, DesiredTree};
 use metapaas_core::registry::Registry;
 use metapaas_core::request::RequestContext;
 use metapaas_core::testing::check_migrations;
@@ -50,8 +50,10 @@ fn an_action_extends_it() {
         let id = Uuid::nil();
         let (key, version, created_at) = (String::new(), String::new(), Default::default());
         let meta = DesiredMeta { id, parent_id: id, project_id: id, key, version, created_at };
-        let call = ActionCall { meta, status: "ACTIVE".into(), parameters, now: Default::default() };
         let spec: Spec = serde_json::from_value(json!({ "first_port": 2000, "last_port": 65_000 })).unwrap();
+        let row = DesiredRow { meta: meta.clone(), spec: spec.clone() };
+        let tree = DesiredTree::new(row, Vec::new()).into();
+        let call = ActionCall { meta, status: "ACTIVE".into(), parameters, now: Default::default(), tree };
         run(&spec, &call).ok().map(|spec| spec["last_port"].clone())
     };
     assert_eq!(extended(9), Some(json!(65_009)));

@@ -24,7 +24,11 @@ pub(super) fn add(parts: &mut Parts, registered: &RegisteredType, names: &Names)
         (&names.replace, request(registered, Place::Replace)),
         (&names.list, page_of(&names.answer)),
     ];
+    let requests = [&names.create, &names.merge, &names.replace];
     for (name, schema) in schemas {
+        if registered.is_managed && requests.contains(&name) {
+            continue;
+        }
         parts.components.schemas.insert(name.clone(), schema.into());
     }
 }

@@ -73,7 +73,8 @@ impl Names {
 
 /// Adds all paths of the type.
 pub(super) fn add(parts: &mut Parts, registered: &RegisteredType, names: &Names) {
-    let operations = Operations { ty: registered.ty, names, tag: type_name(registered.ty) };
+    let is_managed = registered.is_managed;
+    let operations = Operations { ty: registered.ty, names, tag: type_name(registered.ty), is_managed };
     let collection = collection_path(registered.ty);
     let item = format!("{collection}/{{{}}}", parameter(registered.ty));
     let above = keys(registered.ty.parent);
@@ -104,6 +105,8 @@ struct Operations<'a> {
     ty: &'static TypeDescriptor,
     names: &'a Names,
     tag: String,
+    /// Its rows are the platform's: there is nothing to make, change or delete.
+    is_managed: bool,
 }
 
 impl Operations<'_> {
@@ -118,6 +121,9 @@ impl Operations<'_> {
             .response("200", or_stream(answer("A page, or a stream.", Some(&self.names.list), &[])))
             .errors(&[400, 403, 410, 429]);
         let list = if ty.is_instance() { list } else { list.errors(&[404, 409]) };
+        if self.is_managed {
+            return with_parameters(above).operation(HttpMethod::Get, list).build();
+        }
         let create = self.begin("create", Action::Create, &format!("Create {}", with_article(ty)));
         // An instance goes to the project that its body names.
         let create = if ty.is_instance() { create } else { self.in_project(create).errors(&[404]) };
@@ -142,6 +148,9 @@ impl Operations<'_> {
         let read = read
             .response("200", found())
             .response("304", answer("It still has that entity tag.", None, &[ETAG]));
+        if self.is_managed {
+            return with_parameters(own).operation(HttpMethod::Get, read).build();
+        }
         let update = self
             .change("update", Action::Update, "Change some fields of")
             .parameter_ref(shared_parameter("IdempotencyKey"))

@@ -1,24 +1,29 @@
 //! What an instance is to have, or what keeps its plugin from saying so.
 
 use super::summary::Obstacle;
-use crate::plan::NodeSpec;
+use crate::plan::Planned;
 use crate::registry::RegisteredType;
 use crate::resource::Resource;
-use crate::store::Store;
+use crate::store::{Node, Store};
 use crate::store::desired::{self, Unplanned};
 
-/// The nodes that the plugin wants, or why it cannot say.
+/// What the plugin wants, or why it cannot say; both when it can and has a problem all the same.
 pub(super) fn wanted(
     store: &Store,
     root: &RegisteredType,
     instance: &Resource,
     children: &[Vec<Resource>],
-) -> (Option<Vec<NodeSpec>>, Option<Obstacle>) {
+    nodes: &[Node],
+) -> (Option<Planned>, Option<Obstacle>) {
     if instance.is_deleting() {
-        return (Some(Vec::new()), None);
+        return (Some(Planned::default()), None);
     }
-    match desired::wanted(store.registry(), store.keys(), root, instance, children) {
-        Ok(wanted) => (Some(wanted), None),
+    match desired::wanted(store.registry(), store.keys(), root, instance, children, nodes) {
+        Ok(planned) => {
+            let problem = planned.problem.clone();
+            let obstacle = problem.map(|one| Obstacle::Terminal { reason: one.reason, message: one.message });
+            (Some(planned), obstacle)
+        }
         Err(Unplanned::Blocked { on, message }) => (None, Some(Obstacle::Blocked { on, message })),
         Err(Unplanned::Refused { reason, message }) => (None, Some(Obstacle::Terminal { reason, message })),
     }

@@ -13,8 +13,9 @@ use super::Reconciler;
 use super::desired::wanted;
 use super::document::{WireDocument, digest, document};
 use super::plan::{Input, Observed, Plan, Step, StepAction, plan};
+use super::rows::Made;
 use super::summary::{self, Obstacle};
-use crate::plan::NodeSpec;
+use crate::plan::{NodeSpec, Planned};
 use crate::provider::{NodeRef, NodeRequest, Provider, ProviderError};
 use crate::resource::Resource;
 use crate::store::{Claim, Node, StoreError, now};
@@ -79,11 +80,24 @@ impl Reconciler {
             self.fail_operations(claim.resource_id).await?;
             return Ok(Passed::Gone);
         };
-        let (wanted, mut obstacle) = wanted(&self.store, root, &instance, &children);
-        let mut look_again_at = None;
         let mut nodes = self.store.nodes(instance.meta.id).await?;
+        // Plans see what nodes report of children before it is in their rows.
+        let told: Vec<Vec<Resource>> =
+            children.iter().map(|rows| rows.iter().map(|row| summary::told(row, &nodes)).collect()).collect();
+        let (planned, mut obstacle) = wanted(&self.store, root, &instance, &told, &nodes);
+        if let Some(planned) = &planned
+            && !planned.rows.is_empty()
+        {
+            match self.make_rows(claim, root, &instance, &children, &planned.rows).await? {
+                Made::Nothing => {}
+                // The new rows are part of what is wanted.
+                Made::Some => return Ok(Passed::LookAgain(Some(now()))),
+                Made::Hindered(hindrance) => obstacle = Some(hindrance),
+            }
+        }
+        let mut look_again_at = None;
         for _ in 0..ROUNDS {
-            let Some(wanted) = wanted.as_deref() else { break };
+            let Some(wanted) = planned.as_ref().map(|planned| planned.nodes.as_slice()) else { break };
             let observed = self.observe(&nodes).await;
             let made = self.plan(&instance, wanted, &observed);
             look_again_at = made.look_again_at;
@@ -95,9 +109,9 @@ impl Reconciler {
             else {
                 return Ok(Passed::LeaseLost);
             };
-            obstacle = held_up;
             nodes = self.store.nodes(instance.meta.id).await?;
-            if obstacle.is_some() {
+            if held_up.is_some() {
+                obstacle = held_up;
                 break;
             }
         }
@@ -114,10 +128,11 @@ impl Reconciler {
             Some(Obstacle::Blocked { on, message }) => Some(Passed::Blocked(message.clone(), *on)),
             _ => None,
         };
-        let wanted = wanted.unwrap_or_default();
+        let planned = planned.unwrap_or_default();
         let policy = self.settings.policy;
         let (mut after, alarm) =
-            summary::instance(&instance, &wanted, &nodes, obstacle.as_ref(), policy, now());
+            summary::instance(&instance, &planned.nodes, &nodes, obstacle.as_ref(), policy, now());
+        summary::set_outputs(&mut after, |name| planned.outputs.get(name));
         routed.show(&mut after);
         if summary::differs(&instance, &after) && !self.store.write_observed(claim, &instance, &after).await?
         {
@@ -128,8 +143,8 @@ impl Reconciler {
         if after.meta.status == "ACTIVE" {
             self.breaker.forget(instance.meta.id);
         }
-        self.children(claim, &after, &children, &nodes).await?;
-        self.end_operations(root, &after, &children, &nodes).await?;
+        self.children(claim, &after, &children, &nodes, &planned).await?;
+        self.end_operations(root, &after, &children, &nodes, &planned.errors).await?;
         if let Some(held_up) = held_up {
             return Ok(held_up);
         }
@@ -338,8 +353,10 @@ impl Reconciler {
         instance: &Resource,
         children: &[Vec<Resource>],
         nodes: &[Node],
+        planned: &Planned,
     ) -> Result<(), StoreError> {
-        let errors: Vec<_> = nodes.iter().flat_map(|node| node.errors.clone()).collect();
+        let errors: Vec<_> =
+            nodes.iter().flat_map(|node| &node.errors).chain(&planned.errors).cloned().collect();
         let observed = instance.meta.observed_generation;
         let mut gone: Vec<&Resource> = Vec::new();
         for row in children.iter().flatten() {
@@ -348,7 +365,9 @@ impl Reconciler {
                 gone.push(row);
                 continue;
             }
-            let after = summary::child(row, observed, &errors, now());
+            let mut after = summary::child(&summary::told(row, nodes), observed, &errors, now());
+            let outputs = planned.outputs.get(&summary::item(row)).and_then(Value::as_object);
+            summary::set_outputs(&mut after, |name| outputs?.get(name));
             if summary::differs(row, &after) {
                 // A row that changed meanwhile is looked at in the pass that its change asked for.
                 self.store.write_observed(claim, row, &after).await?;

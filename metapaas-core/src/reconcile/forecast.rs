@@ -22,8 +22,8 @@ const ROUNDS: usize = 16;
 pub fn forecast(store: &Store, would_be: &WouldBe) -> Vec<Step> {
     let instance = &would_be.instance;
     let Some(root) = store.registry().root(instance.ty.slug) else { return Vec::new() };
-    match wanted(store, root, instance, &would_be.children) {
-        (Some(wanted), _) => steps(instance, &wanted, &would_be.nodes),
+    match wanted(store, root, instance, &would_be.children, &would_be.nodes) {
+        (Some(planned), _) => steps(instance, &planned.nodes, &would_be.nodes),
         (None, obstacle) => obstacle.into_iter().map(wait).collect(),
     }
 }

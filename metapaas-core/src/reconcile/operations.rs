@@ -65,6 +65,7 @@ impl Reconciler {
         instance: &Resource,
         children: &[Vec<Resource>],
         nodes: &[Node],
+        errors: &[ItemError],
     ) -> Result<(), StoreError> {
         let has_actions = |registered: &RegisteredType| !registered.actions.is_empty();
         if !has_actions(root) && !self.store.registry().below(root.index).any(has_actions) {
@@ -77,7 +78,7 @@ impl Reconciler {
         if unfinished.is_empty() {
             return Ok(());
         }
-        let errors: Vec<ItemError> = nodes.iter().flat_map(|node| node.errors.clone()).collect();
+        let errors: Vec<ItemError> = nodes.iter().flat_map(|node| &node.errors).chain(errors).cloned().collect();
         let below: BTreeMap<Uuid, &Resource> =
             children.iter().flatten().map(|row| (row.meta.id, row)).collect();
         let mut begins = false;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Reconciler;
 use super::summary::Obstacle;
+use crate::plan::DesiredTree;
 use crate::plugin::RoutesFn;
 use crate::registry::RegisteredType;
 use crate::resource::{Datum, Resource};
@@ -137,8 +138,9 @@ impl Reconciler {
     ) -> Result<Vec<Route>, Obstacle> {
         let refused = |reason, message| Obstacle::Terminal { reason, message };
         let (registry, keys) = (self.store.registry(), self.store.keys());
-        let tree = desired::desired(registry, keys, root, instance, children)
+        let tree = desired::desired(registry, keys, root, instance, children, &[])
             .map_err(|error| refused("Unreadable", error.to_string()))?;
+        let tree = DesiredTree { nodes: nodes.to_vec(), ..tree };
         // A plugin's bug must not take the control plane with it.
         match catch_unwind(AssertUnwindSafe(|| routes(Arc::new(tree), nodes))) {
             Ok(Ok(wanted)) => Ok(wanted),
@@ -153,16 +155,8 @@ impl Reconciler {
 }
 
 fn observed(node: &Node, leaving: &[Uuid]) -> ObservedNode {
-    ObservedNode {
-        id: node.id,
-        place: node.place.clone(),
-        address: node.address,
-        port: node.port,
-        health: node.health.clone(),
-        is_leaving: node.deleting_at.is_some() || leaving.contains(&node.id),
-        applied_generation: node.applied_generation,
-        facts: node.facts.clone(),
-    }
+    let seen = desired::observed(node);
+    ObservedNode { is_leaving: seen.is_leaving || leaving.contains(&node.id), ..seen }
 }
 
 /// What the routes are in the tables.
@@ -254,7 +248,9 @@ mod tests {
             address: Some([127, 64, 0, last].into()),
             port: 80,
             health: "unhealthy".into(),
+            message: String::new(),
             is_leaving,
+            is_current: true,
             applied_generation: 1,
             facts: BTreeMap::new(),
         }

@@ -91,7 +91,7 @@ pub fn instance(
     meta.conditions = raw_json(&[condition]);
     meta.nodes =
         Some(raw_json(&nodes.iter().map(|node| node_view(node, before.meta.generation)).collect::<Vec<_>>()));
-    outputs(&mut after, &live);
+    set_outputs(&mut after, |name| live.iter().find_map(|node| node.facts.get(name)));
     (after, alarm)
 }
 
@@ -146,25 +146,47 @@ fn node_view(node: &Node, generation: i64) -> Value {
     })
 }
 
-/// Output fields take the facts of the first node that reports one of their kind.
-fn outputs(after: &mut Resource, live: &[&Node]) {
-    for (field, datum) in after.ty.fields.iter().zip(&mut after.fields) {
+/// Sets output fields to the values of that name. A value that is not of the field's kind changes nothing.
+pub fn set_outputs<'a>(row: &mut Resource, value: impl Fn(&str) -> Option<&'a Value>) {
+    for (field, datum) in row.ty.fields.iter().zip(&mut row.fields) {
         if !field.output || field.is_secret() {
             continue;
         }
-        let fact = live.iter().find_map(|node| node.facts.get(field.name));
-        let mut problems = Vec::new();
-        let value = fact.map(|value| canonical(&field.kind, value, "", &mut problems));
-        if let (Some(value), true) = (value, problems.is_empty()) {
-            *datum = Datum::Written(value);
+        match value(field.name) {
+            None => {}
+            Some(Value::Null) => *datum = Datum::Null,
+            Some(value) => {
+                let mut problems = Vec::new();
+                let value = canonical(&field.kind, value, "", &mut problems);
+                if problems.is_empty() {
+                    *datum = Datum::Written(value);
+                }
+            }
         }
     }
+}
+
+/// How facts, outputs and errors name a child.
+pub fn item(row: &Resource) -> String {
+    format!("{}/{}", row.ty.plural, row.key())
+}
+
+/// A child with the values that nodes report for its output fields: the first node that reports on it wins.
+pub fn told(row: &Resource, nodes: &[Node]) -> Resource {
+    let mut told = row.clone();
+    if row.ty.fields.iter().any(|field| field.output) {
+        let item = item(row);
+        let live = nodes.iter().filter(|node| node.deleting_at.is_none());
+        let facts = live.filter_map(|node| node.facts.get(&item)?.as_object()).next();
+        set_outputs(&mut told, |name| facts?.get(name));
+    }
+    told
 }
 
 /// A child as it is now that its instance has `observed` in force and its nodes refused `errors`.
 pub fn child(before: &Resource, observed: i64, errors: &[ItemError], now: DateTime<Utc>) -> Resource {
     let mut after = before.clone();
-    let item = format!("{}/{}", before.ty.plural, before.key());
+    let item = item(before);
     let in_force = before.meta.held_generation <= observed;
     let refusal = errors.iter().find(|error| error.item == item).filter(|_| in_force);
     let (status, ready) = match refusal {

@@ -28,6 +28,7 @@ use crate::testing::{self, TestDatabase, postgres, sqlite};
 use crate::validate::{self, UpdateMode};
 
 mod children;
+mod planned;
 mod routes;
 
 static SITE: TypeDescriptor = TypeDescriptor {
@@ -62,7 +63,7 @@ fn plugin() -> Plugin {
             let count =
                 spec["replicas"].as_u64().and_then(|count| u32::try_from(count).ok()).unwrap_or_default();
             let rows = tree.children.iter().flat_map(|(_, rows)| rows).map(|row| row.meta.key.clone());
-            Ok(NodeSpec::replicas(count, "web", 80, &json!(rows.collect::<Vec<_>>())))
+            Ok(NodeSpec::replicas(count, "web", 80, &json!(rows.collect::<Vec<_>>())).into())
         }),
     ));
     plugin.routes.push(("site", routes::of_a_site()));
@@ -160,7 +161,11 @@ struct World {
 
 impl World {
     async fn new(database: TestDatabase) -> Self {
-        let store = testing::store(&database, vec![plugin()]).await;
+        Self::of(database, plugin()).await
+    }
+
+    async fn of(database: TestDatabase, plugin: Plugin) -> Self {
+        let store = testing::store(&database, vec![plugin]).await;
         let agents = Agents::new(store.clone(), NodeTokens::new(b"key"), Arc::default());
         Self { database, store, outside: Arc::default(), agents }
     }

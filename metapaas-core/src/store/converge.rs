@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::desired::desired;
 use super::error::StoreError;
 use super::resources::diff;
 use super::resources::rows::read_resource;
@@ -11,6 +12,8 @@ use super::work::Claim;
 use super::{Store, codec, now};
 use crate::authz::authorize;
 use crate::descriptor::Action;
+use crate::error::Error;
+use crate::plan::DesiredTree;
 use crate::registry::RegisteredType;
 use crate::request::RequestContext;
 use crate::resource::{Datum, Resource};
@@ -36,6 +39,18 @@ impl Store {
             children.push(rows.iter().map(|row| read_resource(child.ty, row)).collect::<Result<_, _>>()?);
         }
         Ok(Some((instance, children)))
+    }
+
+    /// The instance of `row` and all rows below it as plans and actions see them, without nodes.
+    ///
+    /// # Errors
+    /// `NotFound` when the instance is no more, `Unavailable`.
+    pub async fn desired_tree(&self, row: &Resource) -> Result<DesiredTree, Error> {
+        let root = self.registry.root(row.ty.slug);
+        let missing = || Error::not_found(format_args!("{} {}", row.ty.name, row.key()));
+        let root = root.ok_or_else(missing)?;
+        let (instance, children) = self.tree(root, row.meta.instance_id).await?.ok_or_else(missing)?;
+        Ok(desired(&self.registry, &self.keys, root, &instance, &children, &[])?)
     }
 
     /// Writes status, conditions, nodes and outputs of `row` over `before`, which has the same revision. `false` when

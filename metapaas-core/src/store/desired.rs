@@ -7,9 +7,11 @@ use uuid::Uuid;
 
 use super::codec;
 use super::error::StoreError;
-use crate::plan::{DesiredRow, DesiredTree, NodeSpec, PlanError};
+use super::nodes::Node;
+use crate::plan::{DesiredRow, DesiredTree, PlanError, Planned};
 use crate::registry::{RegisteredType, Registry};
 use crate::resource::Resource;
+use crate::route::ObservedNode;
 use crate::secret::KeyRing;
 
 /// Why there is no plan.
@@ -31,18 +33,19 @@ pub(crate) enum Unplanned {
     },
 }
 
-/// The nodes that the plugin of `root` wants for an instance and the rows below it, given by type in the order of
-/// [`Registry::below`].
+/// What the plugin of `root` wants for an instance and the rows below it, given by type in the order of
+/// [`Registry::below`], that has these nodes.
 pub(crate) fn wanted(
     registry: &Registry,
     keys: &KeyRing,
     root: &RegisteredType,
     instance: &Resource,
     children: &[Vec<Resource>],
-) -> Result<Vec<NodeSpec>, Unplanned> {
-    let Some(plan) = registry.plan(root.ty.slug) else { return Ok(Vec::new()) };
+    nodes: &[Node],
+) -> Result<Planned, Unplanned> {
+    let Some(plan) = registry.plan(root.ty.slug) else { return Ok(Planned::default()) };
     let refused = |reason, message| Unplanned::Refused { reason, message };
-    let tree = desired(registry, keys, root, instance, children)
+    let tree = desired(registry, keys, root, instance, children, nodes)
         .map_err(|error| refused("Unreadable", error.to_string()))?;
     // A plugin's bug must not take the control plane with it.
     match catch_unwind(AssertUnwindSafe(|| plan(Arc::new(tree)))) {
@@ -65,6 +68,7 @@ pub(crate) fn desired(
     root: &RegisteredType,
     instance: &Resource,
     children: &[Vec<Resource>],
+    nodes: &[Node],
 ) -> Result<DesiredTree, StoreError> {
     let mut leaving: Vec<Uuid> = Vec::new();
     let mut kept = Vec::new();
@@ -79,7 +83,28 @@ pub(crate) fn desired(
         }
         kept.push((registered.ty, stay));
     }
-    Ok(DesiredTree { instance: desired_row(keys, instance)?, children: kept })
+    Ok(DesiredTree {
+        instance: desired_row(keys, instance)?,
+        children: kept,
+        nodes: nodes.iter().map(observed).collect(),
+        settings: registry.settings(root),
+    })
+}
+
+/// A node as plans and routes functions see it.
+pub(crate) fn observed(node: &Node) -> ObservedNode {
+    ObservedNode {
+        id: node.id,
+        place: node.place.clone(),
+        address: node.address,
+        port: node.port,
+        health: node.health.clone(),
+        is_current: node.applied_generation >= node.document_generation,
+        message: node.message.clone(),
+        facts: node.facts.clone(),
+        is_leaving: node.deleting_at.is_some(),
+        applied_generation: node.applied_generation,
+    }
 }
 
 fn desired_row(keys: &KeyRing, row: &Resource) -> Result<DesiredRow, StoreError> {

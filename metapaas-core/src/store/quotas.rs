@@ -342,8 +342,9 @@ impl Quotas {
         {
             return before.clone();
         }
-        let (nodes, disk) = match wanted(&self.registry, &self.keys, root, instance, children) {
-            Ok(specs) => {
+        let (nodes, disk) = match wanted(&self.registry, &self.keys, root, instance, children, &[]) {
+            Ok(planned) => {
+                let specs = planned.nodes;
                 let gigabytes = specs.iter().filter_map(|spec| spec.resources.get(DISK_GB)).map(whole);
                 (i64::try_from(specs.len()).unwrap_or(i64::MAX), gigabytes.fold(0, i64::saturating_add))
             }

@@ -1,5 +1,7 @@
 //! Bodies of actions, and what an action changes of a row: its function is run and its answer held to the type's rules.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -8,6 +10,7 @@ use crate::action::{ActionCall, ActionDescriptor, ActionError, ActionRun, rotata
 use crate::authz::Allowed;
 use crate::descriptor::{FieldDescriptor, Key, Spec, Unique};
 use crate::error::{Error, ErrorCode, Problem};
+use crate::plan::DesiredTree;
 use crate::registry::{RegisteredType, compile};
 use crate::resource::{Change, Resource};
 use crate::validate::canonical;
@@ -57,7 +60,8 @@ pub fn parameters(action: &ActionDescriptor, body: &Value) -> Result<Spec, Error
     if problems.is_empty() { Ok(checked) } else { Err(Error::invalid(problems)) }
 }
 
-/// Runs an action on a row. `stored` is the row's spec, secrets in the open; `parameters` those of [`parameters`].
+/// Runs an action on a row. `stored` is the row's spec, secrets in the open; `parameters` those of [`parameters`];
+/// `tree` the row's instance with all below it.
 ///
 /// # Errors
 /// `InvalidState` when the action refuses or its answer breaks a rule of the type, `InvalidRequest` for a parameter
@@ -69,14 +73,15 @@ pub fn action(
     stored: &Spec,
     action: &ActionDescriptor,
     parameters: Spec,
+    tree: Arc<DesiredTree>,
     now: DateTime<Utc>,
 ) -> Result<Acted, Error> {
     let fields = registered.ty.fields;
     let changed = match &action.run {
         ActionRun::Rotate => rotate(registered, allowed, current, stored, &parameters)?,
         ActionRun::Declared(run) => {
-            let call =
-                ActionCall { meta: current.into(), status: current.meta.status.clone(), parameters, now };
+            let status = current.meta.status.clone();
+            let call = ActionCall { meta: current.into(), status, parameters, now, tree };
             let answered = run(stored, &call).map_err(|error| refusal(action, error))?;
             differences(registered, stored, &answered).map_err(|problems| broken(action, problems))?
         }

@@ -45,8 +45,10 @@ impl Call<'_> {
                 async move {
                     let stored = store.reveal(&current)?;
                     let given = parameters.clone();
+                    // A row that changes meanwhile has another revision, which the write finds out.
+                    let tree = Arc::new(store.desired_tree(&current).await?);
                     let acted =
-                        validate::action(registered, allowed, &current, &stored, action, given, now())?;
+                        validate::action(registered, allowed, &current, &stored, action, given, tree, now())?;
                     let begun = Arc::new(ActionBegun::new(allowed, &current, action, parameters, acted));
                     let options = options.rendered(accepted(&begun));
                     let written = store.act(allowed, registered, &current, &begun, &options).await?;

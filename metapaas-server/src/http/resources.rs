@@ -52,6 +52,11 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
     // The server leaves out the body of an answer to HEAD.
     let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
     match (method, resolve(&app.registry, path)?) {
+        (&Method::POST, target @ Target::Collection(RegisteredType { is_managed: true, .. }, _))
+        | (
+            &Method::PATCH | &Method::PUT | &Method::DELETE,
+            target @ Target::Item(RegisteredType { is_managed: true, .. }, _),
+        ) => Err(wrong_method(method, path).with("allowed", methods(&target)).into()),
         (&Method::GET, Target::Type(root)) => types::one(&app, &call.context, root).await,
         (&Method::GET, Target::Versions(root)) => types::versions(root),
         (&Method::GET, Target::Collection(registered, locator))
@@ -83,6 +88,8 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
 const fn methods(target: &Target<'_>) -> &'static str {
     match target {
         Target::Type(_) | Target::Versions(_) | Target::OpenApi(_) => "GET, HEAD, OPTIONS",
+        Target::Collection(RegisteredType { is_managed: true, .. }, _)
+        | Target::Item(RegisteredType { is_managed: true, .. }, _) => "GET, HEAD, OPTIONS",
         Target::Collection(..) => "GET, HEAD, OPTIONS, POST",
         Target::Action(..) => "OPTIONS, POST",
         Target::Item(..) => "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",

@@ -55,11 +55,9 @@ fn site(greeting: &str, replicas: u32, theme: Theme) -> Demo {
 fn plan(site: Demo, pages: &[(&str, &str)]) -> Vec<NodeSpec> {
     let registry = Registry::new(vec![plugin()]).unwrap();
     let pages = pages.iter().map(|(path, text)| Page { path: (*path).to_owned(), text: (*text).to_owned() });
-    let tree = DesiredTree {
-        instance: row(&site, "site"),
-        children: vec![(Page::DESCRIPTOR, pages.map(|page| row(&page, &page.path)).collect())],
-    };
-    registry.plan("demo").unwrap()(Arc::new(tree)).unwrap()
+    let pages = vec![(Page::DESCRIPTOR, pages.map(|page| row(&page, &page.path)).collect())];
+    let tree = DesiredTree::new(row(&site, "site"), pages);
+    registry.plan("demo").unwrap()(Arc::new(tree)).unwrap().nodes
 }
 
 fn row<T: PaasType>(value: &T, key: &str) -> DesiredRow {

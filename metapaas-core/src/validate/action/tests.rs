@@ -8,6 +8,7 @@ use super::*;
 use crate::action::parameter;
 use crate::authz::authorize;
 use crate::descriptor::Action;
+use crate::plan::DesiredRow;
 use crate::registry::Registry;
 use crate::request::RequestContext;
 use crate::resource::{Datum, Meta};
@@ -86,7 +87,9 @@ fn run(verb: &'static str, status: &str, body: Value) -> Result<Acted, Error> {
     let allowed = authorize(&RequestContext::system("test"), registered.ty, Action::Custom(verb));
     let declared = registered.action(verb).unwrap();
     let parameters = parameters(declared, &body)?;
-    action(registered, &allowed, &row(status), &stored, declared, parameters, DateTime::UNIX_EPOCH)
+    let instance = DesiredRow { meta: (&row(status)).into(), spec: stored.clone() };
+    let tree = Arc::new(DesiredTree::new(instance, Vec::new()));
+    action(registered, &allowed, &row(status), &stored, declared, parameters, tree, DateTime::UNIX_EPOCH)
 }
 
 #[track_caller]
