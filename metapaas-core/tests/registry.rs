@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metapaas_core::__private::{instance, of};
-use metapaas_core::FieldType;
+use metapaas_core::{FieldType, Planned};
 use metapaas_core::descriptor::{FieldDescriptor, FieldKind, Key, TypeDescriptor, Unique};
 use metapaas_core::plugin::Plugin;
 use metapaas_core::registry::Registry;
@@ -104,12 +104,12 @@ fn plans_and_drivers_must_belong_to_types() {
         plugin
     };
     check(
-        vec![foreign(|plugin| plugin.plans.push(("other", Arc::new(|_| Ok(Vec::new())))))],
+        vec![foreign(|plugin| plugin.plans.push(("other", Arc::new(|_| Ok(Planned::default())))))],
         &["FOREIGN_TYPE", "MISSING_DRIVER"],
     );
     check(vec![foreign(|plugin| plugin.versions.push(("other", &["1"])))], &["FOREIGN_TYPE"]);
     check(
-        vec![foreign(|plugin| plugin.plans.push(("site", Arc::new(|_| Ok(Vec::new())))))],
+        vec![foreign(|plugin| plugin.plans.push(("site", Arc::new(|_| Ok(Planned::default())))))],
         &["MISSING_DRIVER"],
     );
 }

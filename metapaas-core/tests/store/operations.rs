@@ -65,7 +65,9 @@ async fn act(
     let parameters = validate::parameters(action, &json!({}))?;
     let stored = world.store.reveal(row).unwrap();
     let now = metapaas_core::store::now();
-    let acted = validate::action(registered, &allowed, row, &stored, action, parameters.clone(), now)?;
+    let tree = world.store.desired_tree(row).await?.into();
+    let given = parameters.clone();
+    let acted = validate::action(registered, &allowed, row, &stored, action, given, tree, now)?;
     let begun = ActionBegun::new(&allowed, row, action, &parameters, acted);
     let mut options = WriteOptions::default();
     options.effect = effect;
