@@ -80,6 +80,15 @@ pub struct DesiredTree {
     pub settings: Arc<Value>,
 }
 
+/// One row, untyped. The spec holds secrets in the open.
+#[derive(Clone, Debug)]
+pub struct DesiredRow {
+    /// What the framework keeps of it.
+    pub meta: DesiredMeta,
+    /// Its fields.
+    pub spec: Spec,
+}
+
 impl DesiredTree {
     /// An instance with rows below it, without nodes and settings.
     pub fn new(
