@@ -22,6 +22,9 @@ pub struct Document {
     pub mfa_secret: Option<String>,
     /// Room for all buckets together, in bytes.
     pub disk_bytes: u64,
+    /// After how long a multipart upload that was not completed is aborted.
+    #[serde(default = "week")]
+    pub upload_expiry_seconds: u64,
     /// By name. A bucket that is no longer here is removed once it is empty, or at once when it is in [`Self::purge`].
     pub buckets: BTreeMap<String, Bucket>,
     /// Buckets to be removed with all they hold.
@@ -33,6 +36,10 @@ pub struct Document {
     /// By name.
     #[serde(default)]
     pub users: BTreeMap<String, User>,
+}
+
+fn week() -> u64 {
+    7 * 24 * 3600
 }
 
 /// How objects are kept.

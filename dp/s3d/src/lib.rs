@@ -4,9 +4,15 @@
 //! [`service`] (what S3 says it means), then [`store`] (an index in one file, contents in others). What there is to
 //! be (buckets, users, keys, policies) comes from the [`document`], which [`live`] follows.
 
+mod access;
 pub mod document;
+mod fault;
+mod live;
+mod mfa;
 pub mod policy;
 mod server;
+mod service;
+mod store;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -71,6 +71,13 @@ impl Policy {
         }
     }
 
+    /// Whether it asks for tags of the object that a request is about.
+    pub fn asks_for_tags(&self) -> bool {
+        let asks =
+            |condition: &Condition| condition.key.to_ascii_lowercase().starts_with("s3:existingobjecttag/");
+        self.statements.iter().any(|statement| statement.conditions.iter().any(asks))
+    }
+
     fn decide(&self, action: &str, resource: &str, keys: &Keys) -> Decision {
         let mut decision = Decision::Silent;
         for statement in &self.statements {

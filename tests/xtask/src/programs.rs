@@ -33,6 +33,9 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "pg_dump", package: "postgresql-client" },
     Program { name: "setpriv", package: "util-linux" },
     Program { name: "chromium", package: "chromium" },
+    Program { name: "s3cmd", package: "s3cmd" },
+    Program { name: "rclone", package: "rclone" },
+    Program { name: "unshare", package: "util-linux" },
 ];
 
 /// Makes sure that all programs are there: installs what is missing as root, else says which command does it.
