@@ -30,6 +30,8 @@ use metapaas_core::Plugin;
 pub const PLUGINS: &[fn() -> Plugin] = &[
     #[cfg(feature = "demo")]
     metapaas_plugin_demo::plugin,
+    #[cfg(feature = "app")]
+    metapaas_plugin_app::plugin,
 ];
 
 /// A line for people, on standard error.

@@ -261,7 +261,15 @@ impl NodeContext {
     /// # Errors
     /// When it does not answer.
     pub async fn http_get(&self, path: &str) -> io::Result<HttpAnswer> {
-        let url = format!("http://{}{path}", self.socket_address());
+        self.http_get_from(self.socket_address(), path).await
+    }
+
+    /// Asks a service elsewhere, as [`NodeContext::http_get`] does.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn http_get_from(&self, address: SocketAddr, path: &str) -> io::Result<HttpAnswer> {
+        let url = format!("http://{address}{path}");
         let mut response = self.hands.http.get(url).send().await.map_err(plain_http_error)?;
         let status = response.status().as_u16();
         let mut body = Vec::new();

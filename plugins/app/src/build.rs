@@ -1,0 +1,208 @@
+//! The engine `app-build ADDRESS`: builds what `builds.json` orders, tells how it stands in `state.json`, and gives layers
+//! to whoever shows the token.
+//!
+//! | path | what |
+//! |---|---|
+//! | `results/<build>.json`, `logs/<build>.log` | what a build came to, and what it said |
+//! | `layers/<layer>.tar` | sources and dependencies; an image is `<source>.<dependencies>` |
+//! | `repos/<hash>/` | what was fetched of a repository |
+//! | `packages/` | what package managers keep |
+//! | `workspace/` | the build that is under way |
+
+mod git;
+mod log;
+mod make;
+mod step;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use axum::extract::State as Extract;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, body::Body, routing::get};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::document::{Builds, Order, Outcome, State};
+use log::Log;
+
+/// How often orders are looked at.
+const LOOK: Duration = Duration::from_millis(150);
+
+pub(crate) fn engine(arguments: Vec<OsString>) -> ExitCode {
+    let Err(error) = serve(&arguments) else { return ExitCode::SUCCESS };
+    // There is nobody to tell when standard error is closed.
+    let _ = writeln!(io::stderr(), "app-build: {error}");
+    ExitCode::FAILURE
+}
+
+fn serve(arguments: &[OsString]) -> io::Result<()> {
+    let [address] = arguments else { return Err(io::Error::other("usage: metapaas engine app-build ADDRESS")) };
+    let directory = std::env::current_dir()?;
+    for name in ["results", "logs", "layers", "repos", "packages"] {
+        std::fs::create_dir_all(directory.join(name))?;
+    }
+    let routes = Router::new()
+        .route("/health", get(async || "builder"))
+        .route("/layers/{layer}", get(layer))
+        .with_state(directory.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(&*address.to_string_lossy()).await?;
+        tokio::select! {
+            ended = async { axum::serve(listener, routes).await } => ended,
+            ended = follow(&directory) => ended,
+        }
+    })
+}
+
+/// A layer, for who knows the token.
+async fn layer(
+    Extract(directory): Extract<PathBuf>,
+    axum::extract::Path(layer): axum::extract::Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let token = read_orders(&directory).map(|builds| format!("Bearer {}", builds.token));
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if token.is_none() || given != token.as_deref() {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    if !layer.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    match tokio::fs::read(layer_path(&directory, &layer)).await {
+        Ok(bytes) => Body::from(bytes).into_response(),
+        Err(_) => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn layer_path(directory: &Path, layer: &str) -> PathBuf {
+    directory.join("layers").join(format!("{layer}.tar"))
+}
+
+fn has_image(directory: &Path, image: &str) -> bool {
+    image.split('.').all(|layer| layer_path(directory, layer).is_file())
+}
+
+fn read_orders(directory: &Path) -> Option<Builds> {
+    serde_json::from_slice(&std::fs::read(directory.join("builds.json")).ok()?).ok()
+}
+
+fn result_path(directory: &Path, build: u32) -> PathBuf {
+    directory.join("results").join(format!("{build}.json"))
+}
+
+fn read_result(directory: &Path, build: u32) -> Option<Outcome> {
+    serde_json::from_slice(&std::fs::read(result_path(directory, build)).ok()?).ok()
+}
+
+/// The build under way; dropped, it ends with all that it started.
+struct Underway {
+    order: Order,
+    work: JoinHandle<()>,
+    log: Log,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.work.abort();
+    }
+}
+
+/// Does what is ordered, and leaves what no longer is.
+async fn follow(directory: &Path) -> io::Result<()> {
+    let mut underway: Option<Underway> = None;
+    let mut told = State::default();
+    loop {
+        let builds = read_orders(directory).unwrap_or_default();
+        let next = builds.orders.iter().find(|order| is_open(directory, order));
+        let is_done = underway.as_ref().is_some_and(|one| one.work.is_finished());
+        let is_other = underway.as_ref().is_some_and(|one| next.is_none_or(|next| !same(next, &one.order)));
+        if is_done || is_other {
+            underway = None;
+        }
+        if let (None, Some(next)) = (&underway, next) {
+            let log = Log::open(directory, next.build, builds.settings.build_log_kb)?;
+            let work = work(directory.to_owned(), next.clone(), builds.clone(), log.clone());
+            underway = Some(Underway { order: next.clone(), work: tokio::spawn(work), log });
+        }
+        let doing = underway.as_ref().map(|one| format!("build of release {}: {}", one.order.build, one.log.doing()));
+        let results: BTreeMap<u32, Outcome> = builds
+            .orders
+            .iter()
+            .filter_map(|order| Some((order.build, read_result(directory, order.build)?)))
+            .collect();
+        let state = State { digest: builds.digest.clone(), doing, results };
+        if state != told {
+            put(&directory.join("state.json"), &serde_json::to_vec(&state)?)?;
+            told = state;
+        }
+        if underway.is_none() {
+            forget(directory, &builds)?;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Releases may join an order; what is built stays the same.
+fn same(one: &Order, other: &Order) -> bool {
+    one.build == other.build && one.repo == other.repo && one.git_ref == other.git_ref && one.subdir == other.subdir
+}
+
+/// Whether there is something to do for it: it has no result yet, or what it made is gone.
+fn is_open(directory: &Path, order: &Order) -> bool {
+    match read_result(directory, order.build) {
+        Some(Outcome { image: Some(image), .. }) => !has_image(directory, &image),
+        Some(_) => false,
+        None => order.image.as_ref().is_none_or(|image| !has_image(directory, image)),
+    }
+}
+
+async fn work(directory: PathBuf, order: Order, builds: Builds, log: Log) {
+    let limit = Duration::from_secs(builds.settings.build_seconds);
+    let made = tokio::time::timeout(limit, make::make(&directory, &order, &builds, &log)).await;
+    let made = made.unwrap_or_else(|_| Err(format!("the build took longer than {limit:?}")));
+    let mut outcome = match made {
+        Ok(outcome) => outcome,
+        Err(message) => {
+            log.line(&format!("failed: {message}"));
+            Outcome { message: Some(message), commit: log.commit(), ..Outcome::default() }
+        }
+    };
+    outcome.build_log = Some(log.tail());
+    let kept = serde_json::to_vec(&outcome)
+        .map_err(io::Error::other)
+        .and_then(|bytes| put(&result_path(&directory, order.build), &bytes));
+    if let Err(error) = kept {
+        log.line(&format!("the result cannot be kept: {error}"));
+    }
+}
+
+/// Writes a file in one step.
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, bytes)?;
+    std::fs::rename(temporary, path)
+}
+
+/// Removes layers that no image needs which is kept or was just made.
+fn forget(directory: &Path, builds: &Builds) -> io::Result<()> {
+    let made = builds.orders.iter().filter_map(|order| read_result(directory, order.build)?.image);
+    let needed: Vec<String> = made.chain(builds.keep.iter().cloned()).collect();
+    if needed.is_empty() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(directory.join("layers"))? {
+        let path = entry?.path();
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if !needed.iter().any(|image| image.split('.').any(|layer| layer == name)) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}

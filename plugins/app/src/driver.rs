@@ -1,0 +1,112 @@
+//! The driver of both kinds of node: it hands the builder its orders, and runs a release on a web node.
+
+mod web;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use metapaas_core::agent::{
+    Applied, BoxFuture, Driver, DriverError, Health, HealthReport, NodeContext, NodeDocument, ServiceSpec,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::document::{Builds, Document, State};
+
+/// What a node is, once it has been told.
+#[derive(Default)]
+pub(crate) enum Role {
+    #[default]
+    Unknown,
+    Build(Builds),
+    Web(web::Serving),
+}
+
+impl Driver for Role {
+    fn apply<'a>(
+        &'a mut self,
+        node: &'a NodeContext,
+        document: &'a NodeDocument,
+    ) -> BoxFuture<'a, Result<Applied, DriverError>> {
+        Box::pin(async move {
+            let told = Document::deserialize(&document.config)
+                .map_err(|error| DriverError::Document(format!("neither builds nor a release: {error}")))?;
+            match told {
+                Document::Build(mut builds) => {
+                    builds.digest.clone_from(&document.digest);
+                    node.write_file("builds.json", json!(builds).to_string(), 0o600).await?;
+                    let service = ServiceSpec::engine("build", "app-build");
+                    node.ensure_service(&service.arguments([node.socket_address().to_string()])).await?;
+                    *self = Self::Build(builds);
+                }
+                Document::Web(told) => {
+                    let port = web::port(node).await?;
+                    web::fetch(node, &told).await?;
+                    web::run(node, &told, port).await?;
+                    let since = match self {
+                        Self::Web(before) => before.draining_since,
+                        _ => None,
+                    };
+                    let draining_since = told.drain_seconds.map(|_| since.unwrap_or_else(Instant::now));
+                    *self = Self::Web(web::Serving { told, port, draining_since, failures: 0 });
+                }
+            }
+            Ok(Applied::default())
+        })
+    }
+
+    fn health<'a>(&'a mut self, node: &'a NodeContext) -> BoxFuture<'a, HealthReport> {
+        Box::pin(async move {
+            match self {
+                Self::Unknown => report(Health::Starting, "waiting for a document"),
+                Self::Build(builds) => building(node, builds).await,
+                Self::Web(serving) => serving.health(node).await,
+            }
+        })
+    }
+
+    fn patience(&self) -> Duration {
+        match self {
+            // What has crashed three times will crash again.
+            Self::Web(serving) if serving.failures >= 3 => Duration::ZERO,
+            _ => Duration::from_secs(60),
+        }
+    }
+
+    fn observe<'a>(&'a mut self, node: &'a NodeContext) -> BoxFuture<'a, BTreeMap<String, Value>> {
+        Box::pin(async move {
+            match self {
+                Self::Unknown => BTreeMap::new(),
+                Self::Build(builds) => {
+                    let state = state(node).await.unwrap_or_default();
+                    let told = builds.orders.iter().filter_map(|order| {
+                        let outcome = state.results.get(&order.build)?;
+                        Some(order.releases.iter().map(move |release| (format!("releases/{release}"), json!(outcome))))
+                    });
+                    told.flatten().collect()
+                }
+                Self::Web(serving) => serving.facts(node),
+            }
+        })
+    }
+}
+
+fn report(health: Health, message: impl Into<String>) -> HealthReport {
+    HealthReport { health, message: message.into() }
+}
+
+/// Starting while it builds, so that what it came to is told as soon as it is known.
+async fn building(node: &NodeContext, builds: &Builds) -> HealthReport {
+    match (node.http_get("/health").await, state(node).await) {
+        (Err(error), _) => report(Health::Unhealthy, format!("the builder does not answer: {error}")),
+        (Ok(_), Some(State { digest, doing: None, .. })) if digest == builds.digest => {
+            report(Health::Healthy, "")
+        }
+        (Ok(_), Some(State { doing: Some(doing), .. })) => report(Health::Starting, doing),
+        (Ok(_), _) => report(Health::Starting, "the builder has yet to read its orders"),
+    }
+}
+
+async fn state(node: &NodeContext) -> Option<State> {
+    serde_json::from_slice(&node.read_file("state.json").await.ok()??).ok()
+}

@@ -1,0 +1,38 @@
+//! The app type: from a Git repository to a URL.
+//!
+//! A release is what an app was at one time: code, command and environment. The plan makes one for each change; one node
+//! builds, and each release has web nodes of its own. The nodes of the old release stay until all of the new one are
+//! healthy.
+
+mod actions;
+mod build;
+mod document;
+mod driver;
+mod plan;
+mod release;
+mod rules;
+mod sandbox;
+mod settings;
+mod types;
+
+use metapaas_core::{Plugin, migrations};
+
+pub use crate::settings::Settings;
+pub use crate::types::{App, EnvVar, Release, Runtime};
+
+/// What the plugin brings.
+pub fn plugin() -> Plugin {
+    let plugin = Plugin::new("app", env!("CARGO_PKG_VERSION"))
+        .instance::<App>()
+        .child::<EnvVar>()
+        .managed_child::<Release>()
+        .migrations(migrations!())
+        .settings::<Settings>()
+        .plan_all(plan::plan)
+        .routes(plan::routes)
+        .driver::<App>(|| Box::new(driver::Role::default()))
+        .engine("app-build", build::engine)
+        .engine("app-run", sandbox::engine)
+        .engine("app-inside", sandbox::inside);
+    actions::declare(plugin)
+}
