@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "a test that fails shows how it came there")]
 
 mod api;
+mod app;
 mod audit;
 mod book;
 mod clients;

@@ -1,0 +1,121 @@
+//! Git repositories that tests make, and a server that gives them by HTTP.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A repository with one branch, `main`.
+pub(super) struct Repository {
+    outer: TempDir,
+}
+
+impl Repository {
+    pub(super) fn new() -> Self {
+        let repository = Self { outer: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(repository.folder()).unwrap();
+        repository.git(&["init", "--quiet", "--initial-branch", "main"]);
+        repository
+    }
+
+    /// The working folder.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.outer.path().join("app")
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("file://{}", self.folder().display())
+    }
+
+    /// Writes files and commits all there is.
+    pub(super) fn commit(&self, files: &[(&str, &str)]) {
+        for (name, text) in files {
+            let path = self.folder().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--message", "change"]);
+    }
+
+    /// Removes a file and commits that.
+    pub(super) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.folder().join(name)).unwrap();
+        self.commit(&[]);
+    }
+
+    pub(super) fn git(&self, arguments: &[&str]) {
+        let plain = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "protocol.file.allow=always"];
+        let ended = Command::new("git").current_dir(self.folder()).args(plain).args(arguments).status().unwrap();
+        assert!(ended.success(), "git {arguments:?}");
+    }
+}
+
+/// Gives a folder of repositories by HTTP, as git's own CGI program does.
+pub(super) struct Server {
+    process: Child,
+    url: String,
+}
+
+const SERVER: &str = r#"
+import http.server, os, subprocess, sys, urllib.parse
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def serve(self):
+        url = urllib.parse.urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        environment = dict(os.environ, GIT_PROJECT_ROOT=sys.argv[1], GIT_HTTP_EXPORT_ALL="1", PATH_INFO=url.path,
+            QUERY_STRING=url.query, REQUEST_METHOD=self.command, CONTENT_TYPE=self.headers.get("content-type", ""),
+            HTTP_CONTENT_ENCODING=self.headers.get("content-encoding", ""),
+            GIT_PROTOCOL=self.headers.get("git-protocol", ""))
+        answer = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True).stdout
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        fields = [line.split(": ", 1) for line in head.decode().split("\r\n") if line]
+        status = next((int(value.split()[0]) for name, value in fields if name == "Status"), 200)
+        self.send_response(status)
+        for name, value in fields:
+            if name != "Status":
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest)
+
+    do_GET = do_POST = serve
+
+    def log_message(self, *_):
+        pass
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"#;
+
+impl Server {
+    pub(super) fn start(folder: impl AsRef<Path>) -> Self {
+        let folder = folder.as_ref();
+        let mut process = Command::new("python3")
+            .args(["-c", SERVER])
+            .arg(folder.parent().unwrap())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start python3, which the tests need");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        Self { process, url: format!("http://127.0.0.1:{}/{name}/.git", line.trim()) }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,72 @@
+//! Real apps, each small.
+
+/// Flask, told what to say by its environment.
+pub(super) const FLASK: [(&str, &str); 2] = [
+    (
+        "app.py",
+        r#"import os
+from flask import Flask
+
+app = Flask(__name__)
+
+@app.get("/")
+def index():
+    return "one " + os.environ.get("GREETING", "hello")
+
+app.run(host="127.0.0.1", port=int(os.environ["PORT"]))
+"#,
+    ),
+    ("requirements.txt", "flask==3.*\n"),
+];
+
+/// The standard library alone.
+pub(super) const PLAIN: [(&str, &str); 2] = [
+    (
+        "app.py",
+        r#"import http.server, os
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"plain")
+
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"#,
+    ),
+    ("requirements.txt", ""),
+];
+
+/// FastAPI, run by uvicorn as its Procfile says.
+pub(super) const FASTAPI: [(&str, &str); 3] = [
+    (
+        "main.py",
+        r#"from fastapi import FastAPI
+
+app = FastAPI()
+
+@app.get("/")
+def index():
+    return {"framework": "fastapi"}
+"#,
+    ),
+    ("requirements.txt", "fastapi\nuvicorn\n"),
+    ("Procfile", "web: uvicorn main:app --port $PORT\n"),
+];
+
+/// Express, with a range of versions and no lock file.
+pub(super) const EXPRESS: [(&str, &str); 2] = [
+    (
+        "server.js",
+        r#"const app = require("express")();
+app.get("/", (_, answer) => answer.send("express"));
+app.listen(process.env.PORT);
+"#,
+    ),
+    (
+        "package.json",
+        r#"{ "name": "express-app", "version": "1.0.0", "private": true,
+  "scripts": { "start": "node server.js" }, "dependencies": { "express": "^4" } }
+"#,
+    ),
+];
