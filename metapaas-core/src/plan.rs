@@ -91,10 +91,7 @@ pub struct DesiredRow {
 
 impl DesiredTree {
     /// An instance with rows below it, without nodes and settings.
-    pub fn new(
-        instance: DesiredRow,
-        children: Vec<(&'static TypeDescriptor, Vec<DesiredRow>)>,
-    ) -> Self {
+    pub fn new(instance: DesiredRow, children: Vec<(&'static TypeDescriptor, Vec<DesiredRow>)>) -> Self {
         let settings = Arc::new(Value::Object(serde_json::Map::new()));
         Self { instance, children, nodes: Vec::new(), settings }
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metapaas_core::__private::{instance, of};
-use metapaas_core::{FieldType, Planned};
 use metapaas_core::descriptor::{FieldDescriptor, FieldKind, Key, TypeDescriptor, Unique};
 use metapaas_core::plugin::Plugin;
 use metapaas_core::registry::Registry;
+use metapaas_core::{FieldType, Planned};
 
 type Types = Vec<TypeDescriptor>;
 

@@ -86,7 +86,8 @@ impl<'a> App<'a> {
 
     async fn delete(&self) {
         let _ = self.installation.call(Method::DELETE, &self.path, Value::Null).await.expect(202);
-        eventually("the app is gone", || async { self.installation.get(&self.path).await.status == 404 }).await;
+        eventually("the app is gone", || async { self.installation.get(&self.path).await.status == 404 })
+            .await;
     }
 }
 
@@ -161,7 +162,9 @@ async fn apps_of_both_languages_serve_side_by_side() {
         let repository = Repository::new();
         let placed: Vec<(String, &str)> = files
             .iter()
-            .map(|(file, text)| (std::path::Path::new(subdir).join(file).to_string_lossy().into_owned(), *text))
+            .map(|(file, text)| {
+                (std::path::Path::new(subdir).join(file).to_string_lossy().into_owned(), *text)
+            })
             .collect();
         let placed: Vec<(&str, &str)> = placed.iter().map(|(file, text)| (file.as_str(), *text)).collect();
         repository.commit(&placed);

@@ -92,7 +92,9 @@ impl Runtime {
             return None;
         }
         if let Some(file) = self.entry.as_ref().filter(|file| missing(file)) {
-            return Some(format!("{file} is missing; it is what is run unless the app has a command or a Procfile"));
+            return Some(format!(
+                "{file} is missing; it is what is run unless the app has a command or a Procfile"
+            ));
         }
         let script = self.script.as_deref()?;
         let text = std::fs::read_to_string(directory.join(&self.recognised_by)).unwrap_or_default();

@@ -4,8 +4,8 @@ use super::summary::Obstacle;
 use crate::plan::Planned;
 use crate::registry::RegisteredType;
 use crate::resource::Resource;
-use crate::store::{Node, Store};
 use crate::store::desired::{self, Unplanned};
+use crate::store::{Node, Store};
 
 /// What the plugin wants, or why it cannot say; both when it can and has a problem all the same.
 pub(super) fn wanted(

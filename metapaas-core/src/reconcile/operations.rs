@@ -78,7 +78,8 @@ impl Reconciler {
         if unfinished.is_empty() {
             return Ok(());
         }
-        let errors: Vec<ItemError> = nodes.iter().flat_map(|node| &node.errors).chain(errors).cloned().collect();
+        let errors: Vec<ItemError> =
+            nodes.iter().flat_map(|node| &node.errors).chain(errors).cloned().collect();
         let below: BTreeMap<Uuid, &Resource> =
             children.iter().flatten().map(|row| (row.meta.id, row)).collect();
         let mut begins = false;

@@ -42,7 +42,9 @@ pub(crate) fn engine(arguments: Vec<OsString>) -> ExitCode {
 }
 
 fn serve(arguments: &[OsString]) -> io::Result<()> {
-    let [address] = arguments else { return Err(io::Error::other("usage: metapaas engine app-build ADDRESS")) };
+    let [address] = arguments else {
+        return Err(io::Error::other("usage: metapaas engine app-build ADDRESS"));
+    };
     let directory = std::env::current_dir()?;
     for name in ["results", "logs", "layers", "repos", "packages"] {
         std::fs::create_dir_all(directory.join(name))?;
@@ -131,7 +133,8 @@ async fn follow(directory: &Path) -> io::Result<()> {
             let work = work(directory.to_owned(), next.clone(), builds.clone(), log.clone());
             underway = Some(Underway { order: next.clone(), work: tokio::spawn(work), log });
         }
-        let doing = underway.as_ref().map(|one| format!("build of release {}: {}", one.order.build, one.log.doing()));
+        let doing =
+            underway.as_ref().map(|one| format!("build of release {}: {}", one.order.build, one.log.doing()));
         let results: BTreeMap<u32, Outcome> = builds
             .orders
             .iter()
@@ -151,7 +154,10 @@ async fn follow(directory: &Path) -> io::Result<()> {
 
 /// Releases may join an order; what is built stays the same.
 fn same(one: &Order, other: &Order) -> bool {
-    one.build == other.build && one.repo == other.repo && one.git_ref == other.git_ref && one.subdir == other.subdir
+    one.build == other.build
+        && one.repo == other.repo
+        && one.git_ref == other.git_ref
+        && one.subdir == other.subdir
 }
 
 /// Whether there is something to do for it: it has no result yet, or what it made is gone.

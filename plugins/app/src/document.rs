@@ -32,6 +32,9 @@ pub(crate) struct Builds {
     pub(crate) orders: Vec<Order>,
     /// Images that are kept.
     pub(crate) keep: Vec<String>,
+    /// Whether the node is no machine or container of its own, so that what it runs needs walls.
+    #[serde(default)]
+    pub(crate) is_shared: bool,
     /// Digest of the document, which says in the builder's state which one it has read.
     #[serde(default)]
     pub(crate) digest: String,

@@ -34,6 +34,7 @@ impl Driver for Role {
             match told {
                 Document::Build(mut builds) => {
                     builds.digest.clone_from(&document.digest);
+                    builds.is_shared = node.address().is_loopback();
                     node.write_file("builds.json", json!(builds).to_string(), 0o600).await?;
                     let service = ServiceSpec::engine("build", "app-build");
                     node.ensure_service(&service.arguments([node.socket_address().to_string()])).await?;
@@ -81,7 +82,12 @@ impl Driver for Role {
                     let state = state(node).await.unwrap_or_default();
                     let told = builds.orders.iter().filter_map(|order| {
                         let outcome = state.results.get(&order.build)?;
-                        Some(order.releases.iter().map(move |release| (format!("releases/{release}"), json!(outcome))))
+                        Some(
+                            order
+                                .releases
+                                .iter()
+                                .map(move |release| (format!("releases/{release}"), json!(outcome))),
+                        )
                     });
                     told.flatten().collect()
                 }

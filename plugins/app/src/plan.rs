@@ -89,7 +89,8 @@ impl<'a> Standing<'a> {
     /// Releases that have nodes.
     fn wanted(&self) -> impl Iterator<Item = &'a Release> {
         let target = self.target.filter(|target| target.image.is_some());
-        let serving = self.serving_release.filter(|one| target.is_none_or(|target| target.number != one.number));
+        let serving =
+            self.serving_release.filter(|one| target.is_none_or(|target| target.number != one.number));
         target.into_iter().chain(serving)
     }
 }
@@ -104,7 +105,12 @@ fn place(node: &ObservedNode) -> Option<(u32, u32)> {
     Some((release.parse().ok()?, index.parse().ok()?))
 }
 
-fn builder(app: &Desired<App>, settings: &Settings, releases: &[Release], standing: &Standing<'_>) -> NodeSpec {
+fn builder(
+    app: &Desired<App>,
+    settings: &Settings,
+    releases: &[Release],
+    standing: &Standing<'_>,
+) -> NodeSpec {
     let order = |release: &Release| Order {
         build: release.build,
         releases: releases.iter().filter(|one| one.build == release.build).map(|one| one.number).collect(),
@@ -136,6 +142,7 @@ fn builder(app: &Desired<App>, settings: &Settings, releases: &[Release], standi
         deploy_key: app.spec.deploy_key.as_ref().map(|key| key.expose().clone()),
         orders,
         keep,
+        is_shared: false,
         digest: String::new(),
     };
     NodeSpec::new(BUILD_PLACE, BUILD_PORT, json!(Document::Build(builds)))
@@ -148,7 +155,9 @@ fn web(app: &Desired<App>, release: &Release, index: u32, drain_seconds: Option<
     let web = Web {
         release: release.number,
         image: release.image.clone()?,
-        layers: builder.and_then(ObservedNode::main_address).map(|address| format!("http://{address}/layers")),
+        layers: builder
+            .and_then(ObservedNode::main_address)
+            .map(|address| format!("http://{address}/layers")),
         token: app.spec.build_token.expose().clone(),
         command: release.command.clone().or_else(|| release.default_command.clone())?,
         language,
@@ -202,7 +211,13 @@ fn tell(
         let is_target = standing.target.is_some_and(|target| target.number == release.number);
         let state = match () {
             () if release.has_failed() => "FAILED",
-            () if standing.is_serving(release) => if is_stopped { "STOPPED" } else { "SERVING" },
+            () if standing.is_serving(release) => {
+                if is_stopped {
+                    "STOPPED"
+                } else {
+                    "SERVING"
+                }
+            }
             () if !is_target => "RETIRED",
             () if sick.is_some() => "FAILED",
             () if release.image.is_none() => "BUILDING",

@@ -102,7 +102,8 @@ pub(crate) fn env_name(new: &String, _: Option<&String>) -> Result<(), String> {
 pub(crate) fn env_var(new: &EnvVar, _: Option<&EnvVar>) -> Vec<FieldProblem> {
     let mut problems = Vec::new();
     if new.value.is_some() == new.secret.is_some() {
-        problems.push(FieldProblem::new("value", "give value, or secret when nobody is to read it, not both"));
+        problems
+            .push(FieldProblem::new("value", "give value, or secret when nobody is to read it, not both"));
     }
     let texts = [new.value.as_deref(), new.secret.as_ref().map(|secret| secret.expose().as_str())];
     if texts.into_iter().flatten().any(|text| text.contains('\0')) {
@@ -175,14 +176,26 @@ mod tests {
         ] {
             check(git_ref(&given.to_owned(), None), expected, given);
         }
-        for (given, expected) in
-            [("", true), ("a/b", true), ("../a", false), ("/a", false), ("a//b", false), (".git", false), ("a:b", false)]
-        {
+        for (given, expected) in [
+            ("", true),
+            ("a/b", true),
+            ("../a", false),
+            ("/a", false),
+            ("a//b", false),
+            (".git", false),
+            ("a:b", false),
+        ] {
             check(subdir(&given.to_owned(), None), expected, given);
         }
-        for (given, expected) in
-            [("A_1", true), ("_a", true), ("1A", false), ("A-B", false), ("PORT", false), ("A=B", false), ("Ä", false)]
-        {
+        for (given, expected) in [
+            ("A_1", true),
+            ("_a", true),
+            ("1A", false),
+            ("A-B", false),
+            ("PORT", false),
+            ("A=B", false),
+            ("Ä", false),
+        ] {
             check(env_name(&given.to_owned(), None), expected, given);
         }
     }

@@ -113,7 +113,9 @@ fn begin(arguments: &[OsString]) -> io::Result<()> {
     }
     let why = String::from_utf8_lossy(&probe.stderr).trim().to_owned();
     if sandbox.is_needed && is_root() {
-        return Err(io::Error::other(format!("the kernel gives no namespaces, and root runs no app without: {why}")));
+        return Err(io::Error::other(format!(
+            "the kernel gives no namespaces, and root runs no app without: {why}"
+        )));
     }
     let _ = writeln!(io::stderr(), "metapaas: the app runs without namespaces of its own: {why}");
     limit(&sandbox)?;
@@ -194,7 +196,9 @@ fn build_root(sandbox: &Sandbox) -> io::Result<()> {
 fn show(from: &Path, to: &Path, is_writable: bool) -> io::Result<()> {
     std::fs::create_dir_all(to)?;
     mount_bind_recursive(from, to)?;
-    if !is_writable && let Err(error) = mount_remount(to, MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID, c"") {
+    if !is_writable
+        && let Err(error) = mount_remount(to, MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID, c"")
+    {
         // In a user namespace flags of the mount may be locked; who runs there has no rights to these files.
         if !in_user_namespace() {
             return Err(error.into());
@@ -235,7 +239,8 @@ fn start(sandbox: &Sandbox, app: &str, home: &str, user: Option<u32>) -> io::Err
     for (name, value) in &sandbox.environment {
         // Where the app is elsewhere, so are its programs.
         let is_path = name == "PATH" && app != APP;
-        let value = if is_path { value.replace(&format!("{APP}/"), &format!("{app}/")) } else { value.clone() };
+        let value =
+            if is_path { value.replace(&format!("{APP}/"), &format!("{app}/")) } else { value.clone() };
         command.env(name, value);
     }
     if !sandbox.environment.contains_key("HOME") {

@@ -146,5 +146,4 @@ impl Release {
     pub(crate) fn has_failed(&self) -> bool {
         self.image.is_none() && self.message.is_some()
     }
-
 }

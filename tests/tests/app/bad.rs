@@ -31,7 +31,7 @@ async fn what_cannot_be_built_says_why() {
     check("no-ref", &good, json!({ "git_ref": "other" }), "no branch, tag or commit other").await;
     check("no-folder", &good, json!({ "subdir": "deeper" }), "no folder \"deeper\"").await;
     check("not-allowed", &good, json!({ "repo": "https://git.example.com/a" }), "not allowed").await;
-    check("other-language", &good, json!({ "runtime": "Node" }), "package.json is missing").await;
+    check("other-language", &good, json!({ "runtime": "node" }), "package.json is missing").await;
 
     let empty = Repository::new();
     empty.commit(&[("README", "nothing")]);
@@ -126,4 +126,31 @@ async fn a_release_that_does_not_start_leaves_the_old_one_serving() {
         installation.call(Method::POST, &path, json!({})).await.status == 404
     })
     .await;
+}
+
+/// The tests run as root, where the platform can choose the user.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_has_its_own_files_and_its_own_limits() {
+    let installation = installation(On::Sqlite).await;
+    let repository = Repository::new();
+    repository.commit(&samples::PROBE);
+    let app = App::create(&installation, "probe", json!({ "repo": repository.url() })).await;
+    app.set_env("MINE", "1").await;
+    app.active().await;
+    let told: Value = serde_json::from_str(&app.says("/probe").await).unwrap();
+    let folders: Vec<&str> = told["folders"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(
+        folders.contains(&"app") && !folders.contains(&"root") && !folders.contains(&"work"),
+        "{folders:?}"
+    );
+    assert_eq!(told["write"], "OSError", "its files can be read only: {told}");
+    let ours = ["HOME", "METAPAAS_NODE", "METAPAAS_SERVICE", "MINE", "PATH", "PORT", "PYTHONUNBUFFERED"];
+    let environment: Vec<&str> =
+        told["environment"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(environment.iter().all(|name| ours.contains(name) || *name == "LC_CTYPE"), "{environment:?}");
+    assert!(told["filled"].as_u64().unwrap() <= 256, "{told}");
+    assert!(told["user"].as_u64().unwrap() >= 1_000_000, "{told}");
+    assert_eq!(told["become"], "PermissionError");
+    assert!(told["forked"].as_u64().unwrap() < 512, "{told}");
+    assert_eq!(app.says("/").await, "{}", "it goes on");
 }

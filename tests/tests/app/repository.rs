@@ -46,8 +46,10 @@ impl Repository {
     }
 
     pub(super) fn git(&self, arguments: &[&str]) {
-        let plain = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "protocol.file.allow=always"];
-        let ended = Command::new("git").current_dir(self.folder()).args(plain).args(arguments).status().unwrap();
+        let plain =
+            ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "protocol.file.allow=always"];
+        let ended =
+            Command::new("git").current_dir(self.folder()).args(plain).args(arguments).status().unwrap();
         assert!(ended.success(), "git {arguments:?}");
     }
 }

@@ -37,6 +37,69 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_fo
     ("requirements.txt", ""),
 ];
 
+/// Tells what it can do, and tries what it should not.
+pub(super) const PROBE: [(&str, &str); 2] = [
+    (
+        "app.py",
+        r#"import http.server, json, os
+
+def attempt(work):
+    try:
+        return work()
+    except OSError as error:
+        return type(error).__name__
+
+def fill():
+    size = 0
+    with open("/tmp/big", "wb") as file:
+        try:
+            while size < 4 << 30:
+                size += file.write(b"x" * (1 << 20))
+        except OSError:
+            pass
+    os.remove("/tmp/big")
+    return size >> 20
+
+def fork():
+    children = []
+    try:
+        while len(children) < 5000:
+            pid = os.fork()
+            if pid == 0:
+                import signal
+                signal.pause()
+            children.append(pid)
+    except OSError:
+        pass
+    for pid in children:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+    return len(children)
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        told = {}
+        if self.path == "/probe":
+            told = {
+                "user": os.getuid(),
+                "groups": os.getgroups(),
+                "folders": sorted(os.listdir("/")),
+                "write": attempt(lambda: open("/app/file", "w") and "written"),
+                "become": attempt(lambda: os.setuid(0) or "root"),
+                "environment": sorted(os.environ),
+                "filled": fill(),
+                "forked": fork(),
+            }
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(told).encode())
+
+http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"#,
+    ),
+    ("requirements.txt", ""),
+];
+
 /// FastAPI, run by uvicorn as its Procfile says.
 pub(super) const FASTAPI: [(&str, &str); 3] = [
     (

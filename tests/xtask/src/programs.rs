@@ -30,6 +30,8 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "python3", package: "python3" },
     Program { name: "node", package: "nodejs" },
     Program { name: "npm", package: "npm" },
+    Program { name: "git", package: "git" },
+    Program { name: "pip3", package: "python3-pip" },
     Program { name: "pg_dump", package: "postgresql-client" },
     Program { name: "setpriv", package: "util-linux" },
     Program { name: "chromium", package: "chromium" },

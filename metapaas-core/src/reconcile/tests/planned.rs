@@ -147,7 +147,10 @@ async fn a_problem_is_an_error_and_nodes_are_kept_as_planned() {
         world.say("nonsense").await;
         world.print(&[("1", 4)]).await;
         let press = world.press().await;
-        assert_eq!((press.meta.status.as_str(), ready(&press)["reason"].as_str()), ("ERROR", Some("Nonsense")));
+        assert_eq!(
+            (press.meta.status.as_str(), ready(&press)["reason"].as_str()),
+            ("ERROR", Some("Nonsense"))
+        );
         assert_eq!(world.store.nodes(press.meta.id).await.unwrap().len(), 1);
         let edition = world.edition("2").await;
         assert_eq!(values(&edition, &["text"]), [json!("nonsense")]);

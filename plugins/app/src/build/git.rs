@@ -43,7 +43,8 @@ impl Repository {
         let protocols = TRANSPORTS.iter().filter(|one| allowed.iter().any(|other| other == *one));
         options.extend(protocols.map(|one| format!("protocol.{one}.allow=always")));
         options.extend(
-            ["core.hooksPath=/dev/null", "core.fsmonitor=false", "credential.helper=", "gc.auto=0"].map(str::to_owned),
+            ["core.hooksPath=/dev/null", "core.fsmonitor=false", "credential.helper=", "gc.auto=0"]
+                .map(str::to_owned),
         );
         options.extend(["transfer.fsckObjects=true", "fetch.recurseSubmodules=false"].map(str::to_owned));
         let mut key = None;
@@ -80,7 +81,8 @@ impl Repository {
         ];
         command.envs(plain);
         // Both paths are the platform's own, and their folder is the working directory.
-        let key = if self.key.is_some() { "-i deploy_key -o IdentitiesOnly=yes" } else { "-o IdentitiesOnly=yes" };
+        let key =
+            if self.key.is_some() { "-i deploy_key -o IdentitiesOnly=yes" } else { "-o IdentitiesOnly=yes" };
         let ssh = format!(
             "ssh -F /dev/null {key} -o BatchMode=yes -o StrictHostKeyChecking=accept-new \
              -o UserKnownHostsFile=known_hosts -o ConnectTimeout=20"
@@ -118,7 +120,8 @@ impl Repository {
         let tree = tree(commit, subdir);
         let mut list = self.command(&["ls-tree", "-r", "-z", "--full-tree"]);
         list.arg(&tree);
-        let listed = step::output(list).await.map_err(|_| format!("there is no folder {subdir:?} in the commit"))?;
+        let listed =
+            step::output(list).await.map_err(|_| format!("there is no folder {subdir:?} in the commit"))?;
         let mut count = 0;
         for entry in listed.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
             count += 1;
@@ -130,7 +133,9 @@ impl Repository {
             let mut words = about.split(' ');
             match (words.next(), words.nth(1)) {
                 (Some("160000"), _) => {
-                    return Err(format!("{path} is a submodule; submodules are not supported, so put its files in"));
+                    return Err(format!(
+                        "{path} is a submodule; submodules are not supported, so put its files in"
+                    ));
                 }
                 (Some("120000"), Some(blob)) => {
                     let mut show = self.command(&["cat-file", "blob"]);
@@ -179,9 +184,19 @@ fn explain(error: &str, repo: &str, wanted: &str) -> String {
     let has = |parts: &[&str]| parts.iter().any(|part| error.contains(part));
     if has(&["couldn't find remote ref", "not our ref", "no such remote ref", "unadvertised object"]) {
         format!("{repo} has no branch, tag or commit {wanted}")
-    } else if has(&["could not read Username", "Authentication failed", "Permission denied", "terminal prompts disabled"]) {
+    } else if has(&[
+        "could not read Username",
+        "Authentication failed",
+        "Permission denied",
+        "terminal prompts disabled",
+    ]) {
         format!("{repo} lets nobody in without credentials; use its ssh: URL and set deploy_key")
-    } else if has(&["not found", "does not appear to be a git repository", "does not exist", "Could not resolve host"]) {
+    } else if has(&[
+        "not found",
+        "does not appear to be a git repository",
+        "does not exist",
+        "Could not resolve host",
+    ]) {
         format!("there is no repository at {repo}: {error}")
     } else {
         format!("{repo} cannot be fetched: {error}")

@@ -39,7 +39,8 @@ impl Log {
         if inner.left == 0 {
             return;
         }
-        let line: String = line.chars().filter(|letter| !letter.is_control() || *letter == '\t').take(4000).collect();
+        let line: String =
+            line.chars().filter(|letter| !letter.is_control() || *letter == '\t').take(4000).collect();
         let length = line.len() as u64 + 1;
         let is_last = inner.left <= length;
         inner.left = inner.left.saturating_sub(length);

@@ -23,7 +23,12 @@ const PROCESSES: u64 = 1024;
 ///
 /// # Errors
 /// Why it cannot be made, for the tenant.
-pub(super) async fn make(directory: &Path, order: &Order, builds: &Builds, log: &Log) -> Result<Outcome, String> {
+pub(super) async fn make(
+    directory: &Path,
+    order: &Order,
+    builds: &Builds,
+    log: &Log,
+) -> Result<Outcome, String> {
     let failed = |what: &str| {
         let what = what.to_owned();
         move |error: std::io::Error| format!("{what}: {error}")
@@ -159,10 +164,11 @@ fn inside(
         cpu_seconds: Some(CPU_SECONDS),
         file_mb: builds.settings.build_disk_mb,
         is_build: true,
-        is_needed: true,
+        is_needed: builds.is_shared,
     };
     let file = directory.join("workspace/step.json");
-    std::fs::write(&file, json!(sandbox).to_string()).map_err(|error| format!("make the workspace: {error}"))?;
+    std::fs::write(&file, json!(sandbox).to_string())
+        .map_err(|error| format!("make the workspace: {error}"))?;
     let program = std::env::current_exe().map_err(|error| format!("find the platform's program: {error}"))?;
     let mut run = Command::new(program);
     run.args(["engine", "app-run"]).arg(file).env_clear().env("PATH", DEFAULT_PATH);
@@ -237,7 +243,9 @@ fn tar(arguments: &[&str]) -> Command {
 /// Makes an empty folder in place of whatever is there.
 fn clear<F: Fn(std::io::Error) -> String>(folder: &Path, failed: &impl Fn(&str) -> F) -> Result<(), String> {
     match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed("empty the workspace")(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed("empty the workspace")(error));
+        }
         _ => {}
     }
     std::fs::create_dir(folder).map_err(failed("make the workspace"))

@@ -50,7 +50,8 @@ pub(super) async fn output(mut command: Command) -> Result<Vec<u8>, String> {
     Err(errors.lines().last().unwrap_or("it failed without a word").to_owned())
 }
 
-/// Copies lines to the log; answers the last that says what was fatal, or the last that says anything, for a message.
+/// Copies lines to the log; answers the first that says what was fatal, or the last that says anything, for a
+/// message.
 async fn copy(from: Option<impl AsyncRead + Unpin>, log: &Log) -> String {
     let Some(from) = from else { return String::new() };
     let mut reader = BufReader::new(from);
@@ -64,8 +65,8 @@ async fn copy(from: Option<impl AsyncRead + Unpin>, log: &Log) -> String {
         }
         let text = String::from_utf8_lossy(&line);
         log.line(text.trim_end());
-        let is_worse = ["fatal:", "error:", "ERROR:"].iter().any(|word| text.starts_with(word));
-        if is_worse || (!has_worse && !text.trim().is_empty()) {
+        let is_worse = ["fatal:", "error:", "ERROR:", "npm error"].iter().any(|word| text.starts_with(word));
+        if !has_worse && !text.trim().is_empty() {
             has_worse |= is_worse;
             last = format!(": {}", text.trim().chars().take(300).collect::<String>());
         }

@@ -136,8 +136,7 @@ pub(super) async fn run(node: &NodeContext, told: &Web, port: u16) -> Result<(),
     let mut environment = runtime.environment.clone();
     environment.extend(told.env.clone());
     let path = runtime.path.iter().map(|folder| format!("{APP}/{folder}"));
-    let path: Vec<String> =
-        path.chain([metapaas_core::agent::launch::DEFAULT_PATH.to_owned()]).collect();
+    let path: Vec<String> = path.chain([metapaas_core::agent::launch::DEFAULT_PATH.to_owned()]).collect();
     environment.entry("PATH".into()).or_insert_with(|| path.join(":"));
     environment.insert("PORT".into(), port.to_string());
     let sandbox = Sandbox {
@@ -160,7 +159,8 @@ pub(super) async fn run(node: &NodeContext, told: &Web, port: u16) -> Result<(),
     node.write_file("run.json", text.clone(), 0o600).await?;
     let service = ServiceSpec::engine("web", "app-run").arguments(["run.json"]);
     let digest = metapaas_core::agent::launch::digest(text.as_bytes());
-    let service = service.restart_on(format!("{digest} {}", told.restarts)).stop_by(StopSignal::Terminate, 10);
+    let service =
+        service.restart_on(format!("{digest} {}", told.restarts)).stop_by(StopSignal::Terminate, 10);
     node.ensure_service(&service).await?;
     Ok(())
 }

@@ -1,0 +1,218 @@
+//! What an app's plan answers, step by step from the first release to a rollback.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::DateTime;
+use metapaas_core::action::{ActionCall, ActionRun};
+use metapaas_core::plan::{DesiredMeta, DesiredRow, DesiredTree};
+use metapaas_core::registry::Registry;
+use metapaas_core::{ObservedNode, PaasType, Planned, Secret, Spec, validate};
+use metapaas_plugin_app::{App, EnvVar, Release, plugin};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// An app with what is known of it. Each step plans, and takes what was planned for done.
+struct World {
+    registry: Registry,
+    app: App,
+    env: Vec<EnvVar>,
+    releases: Vec<Release>,
+    nodes: Vec<ObservedNode>,
+}
+
+impl World {
+    fn new() -> Self {
+        let app = App {
+            repo: "https://git.example.com/a".into(),
+            git_ref: "main".into(),
+            subdir: String::new(),
+            runtime: None,
+            deploy_key: None,
+            command: None,
+            replicas: 2,
+            cpu: 1.0,
+            ram_mb: 256,
+            health_path: None,
+            domains: Vec::new(),
+            build_token: Secret::new("token".into()),
+            url: None,
+            release: None,
+            deploys: None,
+            restarts: None,
+            rollbacks: None,
+            rollback_to: None,
+            stopped: None,
+        };
+        let registry = Registry::new(vec![plugin()]).unwrap();
+        Self { registry, app, env: Vec::new(), releases: Vec::new(), nodes: Vec::new() }
+    }
+
+    fn tree(&self) -> Arc<DesiredTree> {
+        let env = self.env.iter().map(|one| row(one, &one.key)).collect();
+        let releases = self.releases.iter().map(|one| row(one, &one.number.to_string())).collect();
+        let rows = vec![(EnvVar::DESCRIPTOR, env), (Release::DESCRIPTOR, releases)];
+        let mut tree = DesiredTree::new(row(&self.app, "shop"), rows);
+        tree.nodes.clone_from(&self.nodes);
+        Arc::new(tree)
+    }
+
+    /// Plans until no more rows are wanted.
+    fn plan(&mut self) -> Planned {
+        loop {
+            let planned = self.registry.plan("app").unwrap()(self.tree()).unwrap();
+            assert!(planned.rows.len() <= 1);
+            let Some(row) = planned.rows.first() else {
+                self.app.release =
+                    planned.outputs["release"].as_u64().map(|number| number.try_into().unwrap());
+                return planned;
+            };
+            self.releases.push(Release::from_spec(&row.spec).unwrap());
+        }
+    }
+
+    /// The build of the newest release came to this.
+    fn built(&mut self, image: Option<&str>) {
+        let release = self.releases.last_mut().unwrap();
+        release.image = image.map(str::to_owned);
+        release.commit = Some("c".into());
+        release.language = Some("python".into());
+        release.default_command = Some(vec!["python3".into(), "app.py".into()]);
+        release.message = image.is_none().then(|| "app.py is missing".to_owned());
+    }
+
+    /// All nodes that are planned are there; those of `sick` are unhealthy, the rest healthy.
+    fn nodes(&mut self, planned: &Planned, sick: &str) {
+        let node = |place: &str| ObservedNode {
+            id: Uuid::nil(),
+            place: place.to_owned(),
+            address: Some([127, 64, 0, 1].into()),
+            port: 8000,
+            health: if place.starts_with(sick) && !sick.is_empty() { "unhealthy" } else { "healthy" }.into(),
+            message: "it crashed".into(),
+            is_leaving: false,
+            is_current: true,
+            applied_generation: 1,
+            facts: BTreeMap::new(),
+        };
+        self.nodes = planned.nodes.iter().map(|spec| node(&spec.place)).collect();
+    }
+
+    fn act(&mut self, verb: &str, parameters: Value) -> bool {
+        let action = self.registry.root("app").unwrap().action(verb).unwrap();
+        let parameters = validate::parameters(action, &parameters).unwrap();
+        let ActionRun::Declared(run) = &action.run else { panic!("it is declared") };
+        let tree = self.tree();
+        let (meta, status, now) = (tree.instance.meta.clone(), "ACTIVE".into(), DateTime::UNIX_EPOCH);
+        let answer = run(&self.app.to_spec(), &ActionCall { meta, status, parameters, now, tree });
+        answer.map(|spec: Spec| self.app = App::from_spec(&spec).unwrap()).is_ok()
+    }
+}
+
+fn row<T: PaasType>(value: &T, key: &str) -> DesiredRow {
+    let meta = DesiredMeta {
+        id: Uuid::nil(),
+        parent_id: Uuid::nil(),
+        project_id: Uuid::nil(),
+        key: key.to_owned(),
+        version: String::new(),
+        created_at: DateTime::UNIX_EPOCH,
+    };
+    DesiredRow { meta, spec: value.to_spec() }
+}
+
+fn places(planned: &Planned) -> Vec<&str> {
+    planned.nodes.iter().map(|node| node.place.as_str()).collect()
+}
+
+fn state(planned: &Planned, release: u32) -> &str {
+    planned.outputs[&format!("releases/{release}")]["state"].as_str().unwrap()
+}
+
+/// An app whose first release serves.
+fn serving() -> World {
+    let mut world = World::new();
+    let planned = world.plan();
+    assert_eq!((places(&planned), state(&planned, 1)), (vec!["build-0"], "BUILDING"));
+    world.nodes(&planned, "");
+    world.built(Some("s1.d1"));
+    let planned = world.plan();
+    assert_eq!((places(&planned), state(&planned, 1)), (vec!["build-0", "web-1-0", "web-1-1"], "STARTING"));
+    assert_eq!(world.app.release, None);
+    world.nodes(&planned, "");
+    let planned = world.plan();
+    assert_eq!((world.app.release, state(&planned, 1)), (Some(1), "SERVING"));
+    world
+}
+
+#[test]
+fn traffic_moves_when_all_new_nodes_are_healthy_and_the_old_drain() {
+    let mut world = serving();
+    world.env.push(EnvVar { key: "A".into(), value: Some("1".into()), secret: None });
+    let planned = world.plan();
+    assert_eq!(world.releases[1].image.as_deref(), Some("s1.d1"), "nothing is built");
+    assert_eq!(places(&planned), ["build-0", "web-2-0", "web-2-1", "web-1-0", "web-1-1"]);
+    assert_eq!(world.app.release, Some(1), "the new nodes are not there");
+    world.nodes(&planned, "web-2-1");
+    let planned = world.plan();
+    assert_eq!((world.app.release, state(&planned, 2)), (Some(1), "FAILED"));
+    assert_eq!(planned.problem.unwrap().reason, "HealthCheckFailed");
+    assert_eq!(planned.errors[0].item, "releases/2");
+
+    let planned = world.plan();
+    world.nodes(&planned, "");
+    let planned = world.plan();
+    assert_eq!((world.app.release, state(&planned, 1)), (Some(2), "RETIRED"));
+    assert!(planned.problem.is_none());
+    assert_eq!(
+        places(&planned),
+        ["build-0", "web-2-0", "web-2-1", "web-1-0", "web-1-1"],
+        "the old ones drain"
+    );
+    for node in world.nodes.iter_mut().filter(|node| node.place.starts_with("web-1")) {
+        node.facts.insert("drained".into(), json!(true));
+    }
+    assert_eq!(places(&world.plan()), ["build-0", "web-2-0", "web-2-1"]);
+}
+
+#[test]
+fn a_failed_build_and_a_rollback_change_nothing_that_serves() {
+    let mut world = serving();
+    assert!(world.act("deploy", json!({})));
+    let planned = world.plan();
+    assert_eq!((world.releases[1].build, state(&planned, 2)), (2, "BUILDING"));
+    world.built(None);
+    let planned = world.plan();
+    assert_eq!((world.app.release, state(&planned, 2)), (Some(1), "FAILED"));
+    let problem = planned.problem.unwrap();
+    assert_eq!(problem.reason, "BuildFailed");
+    assert_eq!(problem.message, "release 2: app.py is missing; release 1 goes on serving");
+    assert_eq!(places(&world.plan()), ["build-0", "web-1-0", "web-1-1"]);
+
+    assert!(!world.act("rollback", json!({ "release": 2 })), "it was never built");
+    assert!(!world.act("rollback", json!({ "release": 9 })));
+    assert!(world.act("rollback", json!({})));
+    world.plan();
+    let rolled = world.releases[2].clone();
+    assert_eq!((rolled.number, rolled.build, rolled.image.as_deref()), (3, 1, Some("s1.d1")));
+    assert_eq!(world.plan().rows.len(), 0, "a rollback is made once");
+    world.env.push(EnvVar { key: "A".into(), value: None, secret: Some(Secret::new("s".into())) });
+    world.plan();
+    assert_eq!((world.releases[3].build, &world.releases[3].env_names), (1, &vec!["A".to_owned()]));
+}
+
+#[test]
+fn another_repository_is_built_and_a_stopped_app_has_no_web_nodes() {
+    let mut world = serving();
+    world.app.repo = "https://git.example.com/b".into();
+    world.plan();
+    assert_eq!(
+        (world.releases[1].repo.as_str(), world.releases[1].image.as_deref()),
+        ("https://git.example.com/b", None)
+    );
+    assert!(world.act("stop", json!({})));
+    let planned = world.plan();
+    assert_eq!((places(&planned), state(&planned, 1)), (vec!["build-0"], "STOPPED"));
+    assert!(world.act("start", json!({})));
+    assert_eq!(places(&world.plan()), ["build-0", "web-1-0", "web-1-1"]);
+}
