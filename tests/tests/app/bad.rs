@@ -109,14 +109,14 @@ async fn a_release_that_does_not_start_leaves_the_old_one_serving() {
     let message = broken["conditions"][0]["message"].as_str().unwrap();
     assert!(message.contains("release 2") && message.contains("release 1 goes on serving"), "{message}");
     assert_eq!(app.says("/").await, "plain");
-    eventually("the release says so too", || async { app.release(2).await["state"] == "FAILED" }).await;
+    app.comes_to(2, "FAILED").await;
 
     // Two at once: the newer one wins, and what serves is one of the two.
     repository.commit(&[("app.py", &samples::PLAIN[0].1.replace("plain", "third"))]);
     tokio::join!(app.act("deploy", json!({})), app.act("deploy", json!({})));
     let serving = app.active().await;
     assert_eq!(app.says("/").await, "third");
-    assert_eq!(app.release(serving["release"].as_u64().unwrap()).await["state"], "SERVING");
+    app.comes_to(serving["release"].as_u64().unwrap(), "SERVING").await;
 
     // A deploy on the way does not keep the app from going.
     app.act("deploy", json!({})).await;
