@@ -4,12 +4,12 @@
 //! body or to take its answer is cut off; none of them holds up another.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
@@ -21,9 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tower::Service;
-use tower_http::normalize_path::NormalizePath;
 
+use crate::http::Http;
 use crate::limits::Limits;
 
 mod patience;
@@ -33,9 +32,6 @@ use self::patience::{Patience, Patient};
 /// Who is at the other end of the connection that a request came on.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
-
-/// What every request is answered with.
-type App = NormalizePath<Router>;
 
 /// A pause after the system has refused to accept, as when it is out of file descriptors.
 const BREATH: Duration = Duration::from_millis(100);
@@ -53,7 +49,7 @@ pub(crate) struct Listener {
     /// Accepts.
     pub(crate) socket: TcpListener,
     /// Answers.
-    pub(crate) app: App,
+    pub(crate) app: Http,
     /// Speaks TLS, when a certificate is set.
     pub(crate) tls: Option<TlsAcceptor>,
     /// What a client may do at the most.
@@ -121,7 +117,7 @@ fn refuse(stream: &TcpStream, is_tls: bool) {
 }
 
 struct Serving {
-    app: App,
+    app: Http,
     tls: Option<TlsAcceptor>,
     http: http1::Builder,
     limits: Limits,
@@ -148,12 +144,11 @@ impl Serving {
             patience.request_begins();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
-            let answering = self.app.clone().call(request);
             let patience = &patience;
             async move {
-                let answer = answering.await;
+                let answer = self.app.answer(request).await;
                 patience.request_ends();
-                answer
+                Ok::<_, Infallible>(answer)
             }
         });
         let stream = TokioIo::new(Patient::new(stream, patience.clone()));

@@ -26,7 +26,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::config::Config;
-use crate::http::{Methods, State, router};
+use crate::http::{Counts, Http, Methods, State};
 use crate::hygiene::{self, CoreDumps};
 use crate::keys;
 use crate::listen::Listener;
@@ -116,6 +116,7 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         operations: Operations::new(started.store.clone()),
         agents: Agents::new(started.store.clone(), tokens, endpoints),
         metrics,
+        counts: Counts::default(),
         body_limit: started.config.limits.body(started.config.body_limit),
         rates: Rates::new(&started.config.limits),
         limits: started.config.limits.clone(),
@@ -123,7 +124,7 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         stop: stop.clone(),
     });
     let listener =
-        Listener { socket: listener, app: router(app), tls, limits: started.config.limits.clone() };
+        Listener { socket: listener, app: Http::new(app), tls, limits: started.config.limits.clone() };
     let server = tokio::spawn(listener.serve(stop.clone()));
     write_secret(&started.config.file("endpoint"), url.as_bytes())?;
     announce(&url, &started.config, parts);

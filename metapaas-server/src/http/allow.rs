@@ -1,8 +1,6 @@
 //! `Allow`: a 405 says which methods the path has (RFC 9110). The OpenAPI document knows them.
 
-use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::Response;
 
 use super::state::App;
@@ -40,17 +38,14 @@ impl Methods {
 }
 
 /// Adds the header to a 405.
-pub(super) async fn allow(State(app): State<App>, request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
+pub(super) fn allow(app: &App, path: &str, response: &mut Response) {
     // Handlers that tell their methods apart themselves have said it.
     if response.status() == StatusCode::METHOD_NOT_ALLOWED
         && !response.headers().contains_key(header::ALLOW)
-        && let Some(methods) = app.methods.find(&path)
+        && let Some(methods) = app.methods.find(path)
     {
         response.headers_mut().insert(header::ALLOW, methods.clone());
     }
-    response
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use std::cell::RefCell;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::http::Method;
 use axum::response::Response;
 use metapaas_core::iam::Denial;
 use metapaas_core::request::RequestContext;
@@ -21,16 +20,20 @@ pub(super) fn caller_is(context: &RequestContext) {
     let _ = CALLER.try_with(|caller| caller.replace(Some(context.clone())));
 }
 
-/// Notes the denial that an answer carries.
-pub(super) async fn note(State(app): State<App>, request: Request, next: Next) -> Response {
-    let (method, uri) = (request.method().clone(), request.uri().clone());
+/// Runs the handler of a request and notes the denial that its answer carries.
+pub(super) async fn note(
+    app: &App,
+    method: &Method,
+    path: &str,
+    handling: impl Future<Output = Response>,
+) -> Response {
     let answered = CALLER.scope(RefCell::new(None), async move {
-        let response = next.run(request).await;
+        let response = handling.await;
         (response, CALLER.with(RefCell::take))
     });
     let (mut response, caller) = answered.await;
     if let (Some(denial), Some(caller)) = (response.extensions_mut().remove::<Denial>(), caller) {
-        app.iam.denied(&caller, &format!("{method} {}", uri.path()), &denial);
+        app.iam.denied(&caller, &format!("{method} {path}"), &denial);
     }
     response
 }

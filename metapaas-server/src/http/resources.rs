@@ -37,6 +37,8 @@ pub(super) use self::watch::is_wanted as is_stream_wanted;
 const UPDATE_ATTEMPTS: usize = 20;
 
 /// Everything below `/v1/types/`.
+///
+/// All but a read are boxed: the future of a request is as large as its largest part, and is moved several times.
 pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     if let Ok(Target::OpenApi(root)) = resolve(&app.registry, parts.uri.path()) {
@@ -57,28 +59,32 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
             &Method::PATCH | &Method::PUT | &Method::DELETE,
             target @ Target::Item(RegisteredType { is_managed: true, .. }, _),
         ) => Err(wrong_method(method, path).with("allowed", methods(&target)).into()),
-        (&Method::GET, Target::Type(root)) => types::one(&app, &call.context, root).await,
+        (&Method::GET, Target::Type(root)) => types::one(&app, &call.context, root).boxed().await,
         (&Method::GET, Target::Versions(root)) => types::versions(root),
         (&Method::GET, Target::Collection(registered, locator))
             if parts.method == Method::GET && is_stream_wanted(&parts.headers) =>
         {
-            call.watch(registered, locator).await
+            call.watch(registered, locator).boxed().await
         }
-        (&Method::GET, Target::Collection(registered, locator)) => call.list(registered, locator).await,
+        (&Method::GET, Target::Collection(registered, locator)) => {
+            call.list(registered, locator).boxed().await
+        }
         (&Method::POST, Target::Collection(registered, locator)) => {
-            call.create(registered, locator, body).await
+            call.create(registered, locator, body).boxed().await
         }
         (&Method::GET, Target::Item(registered, locator)) => call.read(registered, locator).await,
         (&Method::PATCH, Target::Item(registered, locator)) => {
-            call.update(registered, locator, body, UpdateMode::Merge).await
+            call.update(registered, locator, body, UpdateMode::Merge).boxed().await
         }
         (&Method::PUT, Target::Item(registered, locator)) => {
-            call.update(registered, locator, body, UpdateMode::Replace).await
+            call.update(registered, locator, body, UpdateMode::Replace).boxed().await
         }
         (&Method::POST, Target::Action(registered, locator, action)) => {
-            call.act(registered, locator, action, body).await
+            call.act(registered, locator, action, body).boxed().await
         }
-        (&Method::DELETE, Target::Item(registered, locator)) => call.delete(registered, locator).await,
+        (&Method::DELETE, Target::Item(registered, locator)) => {
+            call.delete(registered, locator).boxed().await
+        }
         (&Method::OPTIONS, target) => Ok(options(methods(&target))),
         (method, target) => Err(wrong_method(method, path).with("allowed", methods(&target)).into()),
     }

@@ -14,6 +14,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
 use super::allow::Methods;
+use super::counts::Counts;
 use crate::limits::{BodyLimit, Limits};
 use crate::network::Network;
 use crate::rate::Rates;
@@ -45,6 +46,8 @@ pub struct State {
     pub methods: Methods,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
+    /// Counts requests.
+    pub counts: Counts,
     /// What a request's body may be.
     pub body_limit: BodyLimit,
     /// What else a request may be.
