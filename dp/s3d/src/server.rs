@@ -29,7 +29,7 @@ use crate::service::Service;
 use crate::store::Store;
 
 /// How long a client may take to send the head of a request.
-const HEAD: Duration = Duration::from_secs(30);
+const HEAD: Duration = Duration::from_secs(60);
 /// How long requests under way are waited for at the end.
 const GRACE: Duration = Duration::from_secs(10);
 

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::context::Context;
 use crate::error::Error;
 use crate::postgres::{Postgres, URL_VARIABLE};
-use crate::programs;
+use crate::{programs, tools};
 
 /// How to measure.
 #[derive(Args)]
@@ -19,13 +19,20 @@ pub(crate) struct Options {
     /// Build and measure one server alone.
     #[arg(long, value_parser = ["metapaas", "baseline"])]
     server: Option<String>,
-    /// Handed to the load generator: --only, --full, --database, --seconds, --rounds, --rows, --json.
+    /// `s3` first measures the built-in S3 engine beside `s3s-fs`, with a number of keys to list behind it. All else is
+    /// handed to the load generator: --only, --full, --database, --seconds, --rounds, --rows, --json.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     load: Vec<OsString>,
 }
 
+/// The published program that the S3 engine is measured beside: of the same release as the library that both use.
+const S3S_FS: [&str; 7] = ["install", "s3s-fs", "--version", "0.14.1", "--locked", "--features", "binary"];
+
 /// Measures both servers on both databases. Nothing is asserted about time.
 pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
+    if options.load.first().is_some_and(|first| first == "s3") {
+        return s3(ctx, options);
+    }
     let own_server = std::env::var_os(URL_VARIABLE).is_none();
     let wanted =
         [&programs::PSQL, &programs::PGBENCH].into_iter().chain(own_server.then_some(&programs::POSTGRES));
@@ -55,4 +62,23 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     bench.env(URL_VARIABLE, postgres.url());
     bench.args(options.server.iter().flat_map(|server| ["--server", server]));
     ctx.run(bench.args(&options.load))
+}
+
+/// Measures the built-in S3 engine.
+fn s3(ctx: &Context, options: &Options) -> Result<(), Error> {
+    let tools = ctx.made("bench-tools");
+    let mut build = ctx.cargo(["build", "--profile", &options.profile, "--package", "metapaas-s3d"]);
+    ctx.run(build.args(["--bin", "metapaas-s3d", "--example", "bench"]))?;
+    ctx.run(ctx.cargo(S3S_FS).arg("--root").arg(&tools))?;
+    let folder = ctx.made("bench-s3");
+    // What an interrupted run left; a failure to remove it shows when it is made anew.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).map_err(|source| tools::file("make", &folder, source))?;
+    let profile = if options.profile == "dev" { "debug" } else { &options.profile };
+    let mut bench = Command::new(ctx.built(profile, "examples/bench"));
+    bench.arg(ctx.built(profile, "metapaas-s3d")).arg(tools.join("bin/s3s-fs")).arg(&folder);
+    let measured = ctx.run(bench.arg(options.load.get(1).map_or("1000000".as_ref(), |keys| keys.as_os_str())));
+    // It holds gigabytes that nobody wants.
+    let _ = std::fs::remove_dir_all(&folder);
+    measured
 }

@@ -112,6 +112,10 @@ pub(crate) struct Fresh {
 }
 
 impl Fresh {
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
+    }
+
     /// The index knows it now.
     pub(crate) fn keep(mut self) {
         self.is_kept = true;

@@ -177,9 +177,9 @@ impl Writer {
     fn run(&self, queue: &Receiver<Job>) {
         while let Ok(first) = queue.recv() {
             let jobs = std::iter::once(first).chain(queue.try_iter().take(BATCH - 1)).collect();
-            let mut answers = vec![];
-            let fault = match self.commit(jobs, &mut answers) {
-                Ok((fresh, dropped)) => {
+            let (mut answers, mut fresh) = (vec![], vec![]);
+            let fault = match self.commit(jobs, &mut answers, &mut fresh) {
+                Ok(dropped) => {
                     fresh.into_iter().for_each(Fresh::keep);
                     // Without its receiver garbage is removed at the next start.
                     dropped.into_iter().for_each(|group| drop(self.groups.send(group)));
@@ -187,6 +187,8 @@ impl Writer {
                 }
                 Err(fault) => {
                     self.reopen();
+                    // A commit that failed may have reached the disk all the same.
+                    fresh.into_iter().filter(|fresh| self.knows(fresh.id())).for_each(Fresh::keep);
                     Some(fault)
                 }
             };
@@ -194,16 +196,17 @@ impl Writer {
         }
     }
 
-    /// Makes all changes in one transaction; answers the files that are now known and those that are garbage.
+    /// Makes all changes in one transaction; answers the files that are garbage.
     fn commit(
         &self,
         jobs: Vec<Job>,
         answers: &mut Vec<Answer>,
-    ) -> Result<(Vec<Fresh>, Vec<Vec<Uuid>>), Fault> {
+        fresh: &mut Vec<Fresh>,
+    ) -> Result<Vec<Vec<Uuid>>, Fault> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let transaction = database.as_ref().ok_or_else(closed)?.begin_write()?;
         let mut tables = Tables::open(&transaction)?;
-        let (mut fresh, mut fault) = (vec![], None);
+        let mut fault = None;
         for job in jobs {
             let mut outcome = (job.change)(&mut tables);
             if outcome.is_made {
@@ -229,7 +232,7 @@ impl Writer {
                     self.blobs.sync_new()?;
                 }
                 transaction.commit()?;
-                Ok((fresh, dropped))
+                Ok(dropped)
             }
         }
     }
@@ -241,6 +244,14 @@ impl Writer {
         }
         tables.counts.insert(REQUESTS, self.requests.load(Ordering::Relaxed))?;
         Ok(())
+    }
+
+    /// Whether the index has a file; when it cannot be asked, the file had better stay.
+    fn knows(&self, id: Uuid) -> bool {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = database.as_ref() else { return true };
+        let known = database.begin_read().map_err(Fault::from);
+        known.and_then(|transaction| Reading { transaction }.knows_file(id)).unwrap_or(true)
     }
 
     /// After a write has failed, `redb` refuses all work until the file is opened anew.

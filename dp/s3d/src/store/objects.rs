@@ -13,6 +13,9 @@ use crate::fault::{Fault, custom, refuse};
 /// What the bytes of all buckets are counted under.
 pub(super) const BYTES: &str = "bytes";
 
+/// Refuses a change for what is there, if anything.
+pub(crate) type Condition = Box<dyn FnOnce(Option<&Record>) -> Result<(), Fault> + Send>;
+
 /// A new version of an object.
 pub(crate) struct Put {
     pub(crate) bucket: String,
@@ -23,7 +26,7 @@ pub(crate) struct Put {
     pub(crate) versioning: Versioning,
     pub(crate) room: Room,
     /// Refuses the put for what is there now, if anything.
-    pub(crate) condition: Box<dyn FnOnce(Option<&Record>) -> Result<(), Fault> + Send>,
+    pub(crate) condition: Condition,
     /// The upload that this completes, whose parts it does not keep are forgotten.
     pub(crate) completes: Option<Uuid>,
 }
@@ -45,7 +48,7 @@ pub(crate) struct Removal {
     pub(crate) versioning: Versioning,
     /// Whether governance is bypassed.
     pub(crate) bypass: bool,
-    pub(crate) condition: Box<dyn FnOnce(Option<&Record>) -> Result<(), Fault> + Send>,
+    pub(crate) condition: Condition,
 }
 
 /// What a delete did.

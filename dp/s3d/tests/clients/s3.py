@@ -343,6 +343,12 @@ def authentication():
             raise AssertionError(path)
         except urllib.error.HTTPError as error:
             assert error.code == 403 and b"<Code>AccessDenied</Code>" in error.read(), path
+    old = client(signature_version="s3").generate_presigned_url("get_object", Params={"Bucket": "plain", "Key": "p"})
+    try:
+        urllib.request.urlopen(old)
+        raise AssertionError(old)
+    except urllib.error.HTTPError as error:
+        assert error.code == 400, error
     import botocore.auth
 
     real = botocore.auth.get_current_datetime
