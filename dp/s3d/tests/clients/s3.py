@@ -350,11 +350,16 @@ def authentication():
     except urllib.error.HTTPError as error:
         assert error.code == 400, error
     import botocore.auth
+    import botocore.crt.auth
 
+    # With the CRT installed, it signs.
+    signers = [botocore.auth, botocore.crt.auth]
     real = botocore.auth.get_current_datetime
-    botocore.auth.get_current_datetime = lambda *rest, **more: real(*rest, **more) - timedelta(hours=1)
+    for signer in signers:
+        signer.get_current_datetime = lambda *rest, **more: real(*rest, **more) - timedelta(hours=1)
     refused("RequestTimeTooSkewed", client().list_buckets)
-    botocore.auth.get_current_datetime = real
+    for signer in signers:
+        signer.get_current_datetime = real
 
 
 def quota():
