@@ -1,0 +1,226 @@
+//! The listeners: that of host names, one for each leased port, and the one for operators.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, Sleep};
+
+use crate::metrics::count;
+use crate::proxy::{Entrance, Server};
+
+/// How long the head of a request may take, and how long a connection may be idle.
+const HEAD: Duration = Duration::from_secs(60);
+/// Heads larger than this are refused.
+const LARGEST_HEAD: usize = 64 * 1024;
+/// A client that takes nothing of its answer for this long is cut off.
+const STALLED: Duration = Duration::from_secs(60);
+/// Connections of clients at the most.
+const CONNECTIONS: usize = 20_000;
+/// A pause after the system has refused to accept, as when it is out of file descriptors.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// Accepts on all ports.
+#[derive(Debug)]
+pub struct Doors {
+    server: Arc<Server>,
+    room: Arc<Semaphore>,
+    graceful: GracefulShutdown,
+    ip: IpAddr,
+    leased: HashMap<u16, JoinHandle<()>>,
+}
+
+impl Doors {
+    /// No door is open yet. Leased ports are on `ip`.
+    pub fn new(server: Arc<Server>, ip: IpAddr) -> Self {
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        Self { server, room, graceful: GracefulShutdown::new(), ip, leased: HashMap::new() }
+    }
+
+    /// Serves a listener.
+    pub fn open(&self, listener: TcpListener, entrance: Entrance) -> JoinHandle<()> {
+        let (server, room, watcher) = (self.server.clone(), self.room.clone(), self.graceful.watcher());
+        tokio::spawn(accept(listener, server, room, watcher, entrance))
+    }
+
+    /// Listens on the leased ports of the table, and no longer on others. One that cannot be had is tried again by the
+    /// next call.
+    pub async fn follow(&mut self) {
+        let table = self.server.table.get();
+        self.leased.retain(|port, door| {
+            let stays = table.by_port(*port).is_some();
+            if !stays {
+                door.abort();
+            }
+            stays
+        });
+        for port in table.ports() {
+            if self.leased.contains_key(&port) {
+                continue;
+            }
+            match TcpListener::bind((self.ip, port)).await {
+                Ok(listener) => {
+                    let door = self.open(listener, Entrance::Leased(port));
+                    self.leased.insert(port, door);
+                }
+                Err(error) => tracing::warn!(port, %error, "a leased port cannot be listened on"),
+            }
+        }
+    }
+
+    /// Takes no more connections and waits until the requests under way are answered.
+    pub async fn close(self) {
+        for door in self.leased.values() {
+            door.abort();
+        }
+        self.graceful.shutdown().await;
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    server: Arc<Server>,
+    room: Arc<Semaphore>,
+    watcher: Watcher,
+    entrance: Entrance,
+) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD);
+    loop {
+        // Beyond the limit, connections wait in the system's queue.
+        let Ok(place) = room.clone().acquire_owned().await else { return };
+        let (stream, client) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+                let of_connection = [ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted];
+                if !of_connection.contains(&error.kind()) {
+                    tracing::error!(%error, "connections cannot be accepted; is the limit of open files too low?");
+                    tokio::time::sleep(BREATH).await;
+                }
+                continue;
+            }
+        };
+        // Answers are written whole; waiting for more to send would only delay them.
+        let _ = stream.set_nodelay(true);
+        let (server, http, watcher) = (server.clone(), http.clone(), watcher.clone());
+        tokio::spawn(async move {
+            count(&server.metrics.connections);
+            let answering = server.clone();
+            let service = service_fn(move |request| answering.clone().answer(request, client, entrance));
+            let stream = TokioIo::new(Patient { stream, sleep: None });
+            let connection = http.serve_connection(stream, service).with_upgrades();
+            // Clients come and go as they like; that is no fault of this side.
+            let _ = watcher.watch(connection).await;
+            server.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+            drop(place);
+        });
+    }
+}
+
+/// `/metrics` and `/healthz`, for this machine.
+pub async fn admin(listener: TcpListener, server: Arc<Server>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(BREATH).await;
+            continue;
+        };
+        let server = server.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let text = match request.uri().path() {
+                    "/metrics" => Some(server.metrics.render(&server.table.get())),
+                    "/healthz" => Some("ok\n".to_owned()),
+                    _ => None,
+                };
+                let mut response = Response::new(Full::new(Bytes::from(text.clone().unwrap_or_default())));
+                if text.is_none() {
+                    *response.status_mut() = StatusCode::NOT_FOUND;
+                }
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+            // As above.
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// A connection that ends when its client takes nothing of what it is sent.
+struct Patient {
+    stream: TcpStream,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    fn written<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.sleep = None;
+            return written;
+        }
+        let end = || Box::pin(tokio::time::sleep_until(Instant::now() + STALLED));
+        ready!(self.sleep.get_or_insert_with(end).as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer")))
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.written(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
