@@ -25,6 +25,7 @@ pub mod request;
 pub mod resource;
 pub mod role;
 pub mod route;
+pub mod routers;
 pub mod secret;
 pub mod status;
 pub mod store;

@@ -346,10 +346,10 @@ async fn agent(dir: PathBuf, plugins: &[Plugin]) -> Result<(), StartError> {
 }
 
 fn engines(plugins: &[Plugin]) -> Engines {
-    plugins
-        .iter()
-        .flat_map(|plugin| &plugin.engines)
-        .fold(Engines::new(), |engines, (name, engine)| engines.with(name, *engine))
+    plugins.iter().flat_map(|plugin| &plugin.engines).fold(
+        Engines::new().with(metapaas_router::ENGINE, metapaas_router::engine),
+        |engines, (name, engine)| engines.with(name, *engine),
+    )
 }
 
 /// Databases that DDL can be printed for.

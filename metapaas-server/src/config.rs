@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::Value;
 use metapaas_core::authn::AuthSettings;
+use metapaas_core::route::host_name;
 use serde::{Deserialize, Serialize};
 
 use crate::lifetime::Lifetime;
@@ -19,6 +21,9 @@ use crate::oidc::OidcIssuer;
 
 /// Address that a control plane listens on unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7480";
+
+/// Address that the router listens on unless told otherwise.
+const DEFAULT_ROUTER: &str = "127.0.0.1:7490";
 
 /// Watches that lose their connection must find what they missed.
 const RETENTION_LEAST: Duration = Duration::from_secs(60);
@@ -95,6 +100,12 @@ pub struct Config {
     pub core_dumps: bool,
     /// What is set for plugins, by the plugin's name and as each of them says.
     pub plugins: BTreeMap<String, serde_json::Value>,
+    /// Address and port on which apps are reached by host name, or `off`.
+    pub router_listen: String,
+    /// The domain under which instances have their host names.
+    pub router_domain: String,
+    /// First and last port that instances may lease, such as `20000-20999`.
+    pub router_ports: String,
     /// What a client may ask at the most.
     #[serde(flatten)]
     pub limits: Limits,
@@ -143,6 +154,9 @@ impl Config {
             insecure_plaintext: false,
             core_dumps: false,
             plugins: BTreeMap::new(),
+            router_listen: DEFAULT_ROUTER.into(),
+            router_domain: "localhost".into(),
+            router_ports: "20000-20999".into(),
             limits: Limits::default(),
         };
         let mut figment = Figment::from(Serialized::defaults(defaults));
@@ -226,6 +240,9 @@ impl Config {
         probe(figment.extract_inner::<bool>("insecure_plaintext").map(drop));
         probe(figment.extract_inner::<bool>("core_dumps").map(drop));
         probe(figment.extract_inner::<BTreeMap<String, serde_json::Value>>("plugins").map(drop));
+        for name in ["router_listen", "router_domain", "router_ports"] {
+            probe(figment.extract_inner::<String>(name).map(drop));
+        }
         for name in Limits::names() {
             probe(figment.extract_inner::<u64>(name).map(drop));
         }
@@ -261,6 +278,11 @@ impl Config {
         if let Err(reason) = self.event_retention() {
             mistakes.push(reason);
         }
+        mistakes.extend(self.router_address().err());
+        mistakes.extend(self.router_ports().err());
+        if host_name(&self.router_domain).as_deref() != Some(&self.router_domain) {
+            mistakes.push("`router_domain` must be a host name in lower case, such as localhost".to_owned());
+        }
         if !(1..=1000).contains(&self.database_connections) {
             mistakes.push("`database_connections` must be from 1 to 1000".to_owned());
         }
@@ -281,6 +303,34 @@ impl Config {
             || format!("`event_retention` must be from 1m to 100 years, such as 90d, found {found:?}");
         let duration = humantime::parse_duration(found).map_err(|_| wrong())?;
         if (RETENTION_LEAST..=RETENTION_MOST).contains(&duration) { Ok(duration) } else { Err(wrong()) }
+    }
+
+    /// Where the router listens; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it is neither `off` nor `IP:PORT`.
+    pub fn router_address(&self) -> Result<Option<SocketAddr>, String> {
+        let found = &self.router_listen;
+        let wrong = || {
+            format!(
+                "`router_listen` must be `off`, or an IP address and a port such as {DEFAULT_ROUTER}, found {found:?}"
+            )
+        };
+        if found == "off" { Ok(None) } else { found.parse().map(Some).map_err(|_| wrong()) }
+    }
+
+    /// Ports that instances may lease.
+    ///
+    /// # Errors
+    /// When it is not `FIRST-LAST`.
+    pub fn router_ports(&self) -> Result<RangeInclusive<u16>, String> {
+        let found = &self.router_ports;
+        let ends =
+            found.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+        let range = ends.filter(|(first, last)| 1024 <= *first && first <= last);
+        let wrong =
+            || format!("`router_ports` must be two ports from 1024 on, such as 20000-20999, found {found:?}");
+        range.map(|(first, last)| first..=last).ok_or_else(wrong)
     }
 
     fn check_identity(&self, mistakes: &mut Vec<String>) {
@@ -383,7 +433,7 @@ fn settings() -> impl Iterator<Item = &'static str> {
 }
 
 /// Names of the settings that are no [`Limits`].
-const SETTINGS: [&str; 25] = [
+const SETTINGS: [&str; 28] = [
     "data_dir",
     "listen",
     "advertise_url",
@@ -409,6 +459,9 @@ const SETTINGS: [&str; 25] = [
     "ca_file",
     "insecure_plaintext",
     "core_dumps",
+    "router_listen",
+    "router_domain",
+    "router_ports",
 ];
 
 fn wrong(mistakes: &[String]) -> String {

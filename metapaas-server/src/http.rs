@@ -20,6 +20,7 @@ mod path;
 mod query;
 mod quotas;
 mod resources;
+mod routers;
 mod state;
 mod stream;
 mod types;
@@ -129,6 +130,7 @@ fn routes() -> Router<App> {
         )
         .route("/v1/iam/{*path}", any(iam::dispatch))
         .route("/v1/agents/document", get(agents::document).fallback(error::method_not_allowed))
+        .route("/v1/routers/table", get(routers::table).fallback(error::method_not_allowed))
         .route("/v1/nodes/{id}/status", put(agents::report).fallback(error::method_not_allowed))
         .route("/docs", get(pages::docs).fallback(error::method_not_allowed))
         .route("/docs/{file}", get(pages::docs_asset).fallback(error::method_not_allowed))

@@ -15,6 +15,7 @@ pub mod network;
 pub mod oidc;
 pub mod rate;
 mod resync;
+mod router;
 mod schema;
 mod serve;
 pub mod startup;

@@ -14,8 +14,9 @@ use metapaas_core::openapi;
 use metapaas_core::operations::Operations;
 use metapaas_core::provider::Provider;
 use metapaas_core::provider::process::{ProcessOptions, ProcessProvider};
-use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Settings};
+use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Routing, Settings};
 use metapaas_core::registry::Registry;
+use metapaas_core::routers::Routers;
 use metapaas_core::store::Store;
 use metapaas_core::watch::WatchHub;
 use sha2::Sha256;
@@ -32,6 +33,7 @@ use crate::keys;
 use crate::listen::Listener;
 use crate::oidc::{HttpFetcher, OidcIssuer};
 use crate::rate::Rates;
+use crate::router::Router;
 use crate::startup::{StartError, Started, start, write_secret};
 use crate::telemetry;
 use crate::tls::Certificate;
@@ -89,8 +91,15 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         async move { authenticator.follow().await }
     });
     let beat = tokio::spawn(heartbeat(started.store.clone(), replica, url.clone(), endpoints.clone()));
+    let routers =
+        Routers::new(started.store.clone(), NodeTokens::new(&derived(&started.signing_key, "router tokens")));
+    let beside = Router::new(&started.config)?;
+    let routing = beside.routing(&started.config)?;
+    if parts == Parts::All {
+        followers.push(tokio::spawn(beside.follow(routers.token(), ca.clone(), endpoints.clone())));
+    }
     let worker = (parts == Parts::All)
-        .then(|| worker(&started, replica, tokens.clone(), endpoints.clone(), ca))
+        .then(|| worker(&started, replica, tokens.clone(), endpoints.clone(), ca, routing))
         .transpose()?
         .map(|reconciler| tokio::spawn(reconciler.run(stop.clone())));
 
@@ -115,6 +124,7 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         authenticator,
         operations: Operations::new(started.store.clone()),
         agents: Agents::new(started.store.clone(), tokens, endpoints),
+        routers,
         metrics,
         counts: Counts::default(),
         body_limit: started.config.limits.body(started.config.body_limit),
@@ -190,6 +200,7 @@ fn worker(
     tokens: NodeTokens,
     endpoints: Arc<RwLock<Vec<String>>>,
     ca: Option<String>,
+    routing: Option<Routing>,
 ) -> Result<Arc<Reconciler>, StartError> {
     let program = std::env::current_exe()
         .map_err(|error| StartError(format!("the path of this program is not known: {error}")))?;
@@ -206,7 +217,7 @@ fn worker(
         answers: Duration::from_secs(started.config.limits.idempotency_hours * 60 * 60),
         ..Policy::default()
     };
-    let settings = Settings { owner: replica.to_string(), tag, endpoints, ca, policy, tokens, routing: None };
+    let settings = Settings { owner: replica.to_string(), tag, endpoints, ca, policy, tokens, routing };
     Ok(Arc::new(Reconciler::new(started.store.clone(), vec![provider], settings)))
 }
 

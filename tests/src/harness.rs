@@ -195,6 +195,8 @@ impl Installation {
             std::fs::OpenOptions::new().append(true).create(true).open(self.log()).expect("open the log");
         command
             .env_clear()
+            // Tests of the router say where it listens.
+            .env("METAPAAS_ROUTER_LISTEN", "off")
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -351,6 +353,18 @@ impl Installation {
         self.node_dirs().iter().filter(|dir| is_node(dir)).count()
     }
 
+    /// What the router has written down of itself.
+    pub fn router(&self) -> Option<Value> {
+        let state = std::fs::read(self.data_dir().join("router/state.json")).ok()?;
+        serde_json::from_slice(&state).ok()
+    }
+
+    /// Where the router listens.
+    pub fn router_address(&self) -> String {
+        let state = self.router().expect("a router that listens");
+        state["address"].as_str().expect("its address").to_owned()
+    }
+
     /// Directories of nodes that are left.
     pub fn node_dirs(&self) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(self.data_dir().join("nodes")) else { return Vec::new() };
@@ -367,6 +381,10 @@ impl Drop for Installation {
             // It may be gone already; there is nothing else to do then.
             let _ = process.kill();
             let _ = process.wait();
+        }
+        // So does the router.
+        if let Some(pid) = recorded_pid(&self.data_dir().join("router/run/router.json")) {
+            signal(pid, rustix::process::Signal::KILL);
         }
         let provider = ProcessProvider::new(ProcessOptions {
             root: self.data_dir().join("nodes"),

@@ -32,6 +32,7 @@ mod readme;
 mod replicas;
 mod resync;
 mod roles;
+mod router;
 mod secrets;
 mod start;
 mod tls;

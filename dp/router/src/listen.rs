@@ -17,10 +17,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
@@ -43,7 +42,7 @@ const BREATH: Duration = Duration::from_millis(100);
 pub struct Doors {
     server: Arc<Server>,
     room: Arc<Semaphore>,
-    graceful: GracefulShutdown,
+    stop: watch::Sender<bool>,
     ip: IpAddr,
     leased: HashMap<u16, JoinHandle<()>>,
 }
@@ -52,13 +51,13 @@ impl Doors {
     /// No door is open yet. Leased ports are on `ip`.
     pub fn new(server: Arc<Server>, ip: IpAddr) -> Self {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
-        Self { server, room, graceful: GracefulShutdown::new(), ip, leased: HashMap::new() }
+        Self { server, room, stop: watch::channel(false).0, ip, leased: HashMap::new() }
     }
 
     /// Serves a listener.
     pub fn open(&self, listener: TcpListener, entrance: Entrance) -> JoinHandle<()> {
-        let (server, room, watcher) = (self.server.clone(), self.room.clone(), self.graceful.watcher());
-        tokio::spawn(accept(listener, server, room, watcher, entrance))
+        let (server, room, stop) = (self.server.clone(), self.room.clone(), self.stop.subscribe());
+        tokio::spawn(accept(listener, server, room, stop, entrance))
     }
 
     /// Listens on the leased ports of the table, and no longer on others. One that cannot be had is tried again by the
@@ -91,7 +90,11 @@ impl Doors {
         for door in self.leased.values() {
             door.abort();
         }
-        self.graceful.shutdown().await;
+        // Nobody listens when there is no connection.
+        let _ = self.stop.send(true);
+        while self.room.available_permits() < CONNECTIONS {
+            tokio::time::sleep(BREATH).await;
+        }
     }
 }
 
@@ -99,7 +102,7 @@ async fn accept(
     listener: TcpListener,
     server: Arc<Server>,
     room: Arc<Semaphore>,
-    watcher: Watcher,
+    stop: watch::Receiver<bool>,
     entrance: Entrance,
 ) {
     let mut http = http1::Builder::new();
@@ -121,15 +124,23 @@ async fn accept(
         };
         // Answers are written whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
-        let (server, http, watcher) = (server.clone(), http.clone(), watcher.clone());
+        let (server, http, mut stop) = (server.clone(), http.clone(), stop.clone());
         tokio::spawn(async move {
             count(&server.metrics.connections);
             let answering = server.clone();
             let service = service_fn(move |request| answering.clone().answer(request, client, entrance));
             let stream = TokioIo::new(Patient { stream, sleep: None });
             let connection = http.serve_connection(stream, service).with_upgrades();
-            // Clients come and go as they like; that is no fault of this side.
-            let _ = watcher.watch(connection).await;
+            tokio::pin!(connection);
+            let told = async { drop(stop.wait_for(|stop| *stop).await) };
+            // How it ends is of no interest: clients come and go as they like.
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = told => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
             server.metrics.connections.fetch_sub(1, Ordering::Relaxed);
             drop(place);
         });
@@ -159,7 +170,7 @@ pub async fn admin(listener: TcpListener, server: Arc<Server>) {
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-            // As above.
+            // How it ends is of no interest.
             let _ = http.serve_connection(TokioIo::new(stream), service).await;
         });
     }

@@ -164,6 +164,32 @@ pub(super) fn agents(parts: &mut Parts) {
         .response("204", answer("It is taken in.", None, &[]))
         .errors(&[400, 403, 413, 415]);
     put(parts, "/v1/nodes/{id}/status", PathItem::new(HttpMethod::Put, for_nodes(report)));
+    routers(parts);
+}
+
+/// What routers follow.
+fn routers(parts: &mut Parts) {
+    let route = open("How one instance is reached.")
+        .must("instance", id("The instance."))
+        .must("name", string("The route's name in the instance."))
+        .must("hosts", array(string(""), "Its host names."))
+        .must("port", integer("Its leased port.").schema_type(nullable(Type::Integer)))
+        .must("backends", array(string(""), "Addresses that serve, each with its port."));
+    let table = open("All routes of the installation.")
+        .must("revision", integer("Raised by every change."))
+        .must("routes", array(route, ""));
+    parts.components.schemas.insert("RouteTable".into(), table.into());
+    let wait = integer("").minimum(Some(0)).maximum(Some(60));
+    let get = operation(
+        "routers_table",
+        "agents",
+        "Wait for the next routing table; for routers, with their token",
+    )
+    .parameter(query("after", string(""), "The revision of the table that the router has."))
+    .parameter(query("wait", wait, "Seconds to wait for another one."))
+    .response("200", answer("A table of another revision.", Some("RouteTable"), &[]))
+    .response("304", answer("The wait is over.", None, &[]));
+    put(parts, "/v1/routers/table", PathItem::new(HttpMethod::Get, for_nodes(get).errors(&[400])));
 }
 
 /// Probes, metrics, and this document.

@@ -8,6 +8,7 @@ use metapaas_core::authn::Authenticator;
 use metapaas_core::iam::Iam;
 use metapaas_core::operations::Operations;
 use metapaas_core::registry::Registry;
+use metapaas_core::routers::Routers;
 use metapaas_core::store::Store;
 use metapaas_core::watch::WatchHub;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -38,6 +39,8 @@ pub struct State {
     pub operations: Operations,
     /// What agents ask and tell.
     pub agents: Agents,
+    /// What routers ask.
+    pub routers: Routers,
     /// The document of all types, made once.
     pub openapi: Bytes,
     /// The document of each type, made once.

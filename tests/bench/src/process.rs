@@ -36,6 +36,8 @@ impl Process {
             source,
         })?;
         let mut child = Command::new(program)
+            // What is measured has no router beside it.
+            .env("METAPAAS_ROUTER_LISTEN", "off")
             .args(arguments)
             .args(["--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())

@@ -39,7 +39,7 @@ const STAGES: &[&[&str]] = &[
     &["iam", "operations", "watch"],
     &["reconcile"],
     &["provider"],
-    &["agents"],
+    &["agents", "routers"],
     &["openapi"],
 ];
 

@@ -36,7 +36,11 @@ fn start_and_ask(ctx: &Context, name: &str) -> Result<(), Error> {
         let database = format!("sqlite://{}", directory.path().join("baseline.db").display());
         command.args(["--database", &database, "--secret", "of-no-worth-outside-this-test-run"]);
     } else {
-        command.arg("up").arg("--data-dir").arg(directory.path().join("data"));
+        command
+            .env("METAPAAS_ROUTER_LISTEN", "off")
+            .arg("up")
+            .arg("--data-dir")
+            .arg(directory.path().join("data"));
     }
     let server = Server::start(ctx, name, command.args(["--listen", "127.0.0.1:0"]))?;
     server.wait_until_ok(ctx, "/readyz")
