@@ -65,6 +65,8 @@ async fn a_name_leads_to_its_nodes_whoever_dies() {
     let admin = installation.router().unwrap()["admin"].as_str().unwrap().to_owned();
     let metrics = client().get(format!("http://{admin}/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("metapaas_router_requests_total{class=\"2xx\"}"), "{metrics}");
+    let (status, _) = get(&client(), &address, "nobody.localhost").await.unwrap();
+    assert_eq!(status, 404);
     let log = installation.data_dir().join("router/log/access.log");
     eventually("the access log is written", || async {
         std::fs::read_to_string(&log).is_ok_and(|text| text.contains("\"host\":\"nobody.localhost\""))
