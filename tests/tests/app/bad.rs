@@ -114,6 +114,10 @@ async fn a_release_that_does_not_start_leaves_the_old_one_serving() {
     // Two at once: the newer one wins, and what serves is one of the two.
     repository.commit(&[("app.py", &samples::PLAIN[0].1.replace("plain", "third"))]);
     tokio::join!(app.act("deploy", json!({})), app.act("deploy", json!({})));
+    eventually("a newer release serves", || async {
+        installation.get(&app.path).await.body["release"].as_u64() > Some(2)
+    })
+    .await;
     let serving = app.active().await;
     assert_eq!(app.says("/").await, "third");
     app.comes_to(serving["release"].as_u64().unwrap(), "SERVING").await;
