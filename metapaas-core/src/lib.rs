@@ -15,6 +15,7 @@ pub mod migration;
 pub mod openapi;
 pub mod operations;
 pub mod paas_type;
+pub mod placement;
 pub mod plan;
 pub mod plugin;
 pub mod provider;

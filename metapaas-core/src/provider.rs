@@ -8,6 +8,9 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+#[cfg(feature = "docker")]
+pub mod docker;
+pub mod limits;
 pub mod process;
 
 /// Makes, observes and removes nodes. Every call may be repeated: after a crash the framework asks again.

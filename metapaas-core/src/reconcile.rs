@@ -8,6 +8,7 @@ mod document;
 mod execute;
 mod forecast;
 mod operations;
+mod orphans;
 pub mod plan;
 mod routes;
 mod rows;
@@ -22,9 +23,11 @@ use chrono::{DateTime, Utc};
 
 pub use self::document::{WireDocument, digest, document, wire};
 pub use self::forecast::forecast;
+pub use self::orphans::{OrphansError, orphans};
 pub use self::plan::Policy;
 pub use self::routes::Routing;
 pub use self::token::NodeTokens;
+use crate::placement::Placement;
 use crate::provider::Provider;
 use crate::store::{Store, now};
 
@@ -32,7 +35,7 @@ use crate::store::{Store, now};
 pub struct Reconciler {
     store: Arc<Store>,
     providers: BTreeMap<&'static str, Arc<dyn Provider>>,
-    default_provider: &'static str,
+    placement: Placement,
     settings: Settings,
     started_at: DateTime<Utc>,
     breaker: breaker::Breaker,
@@ -58,17 +61,24 @@ pub struct Settings {
 }
 
 impl Reconciler {
-    /// A reconciler over `store` that makes nodes with the first of `providers`.
+    /// A reconciler over `store` that makes nodes with the first of `providers` unless an instance chooses another.
     pub fn new(store: Arc<Store>, providers: Vec<Arc<dyn Provider>>, settings: Settings) -> Self {
-        let default_provider = providers.first().map_or("none", |provider| provider.name());
+        let names = providers.iter().map(|provider| provider.name().to_owned()).collect();
         Self {
             store,
             providers: providers.into_iter().map(|provider| (provider.name(), provider)).collect(),
-            default_provider,
+            placement: Placement::new(names, BTreeMap::new()),
             settings,
             started_at: now(),
             breaker: breaker::Breaker::default(),
         }
+    }
+
+    /// Says which projects use which provider.
+    #[must_use]
+    pub fn with_placement(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
     }
 }
 

@@ -67,7 +67,7 @@ pub fn create(
     let name = meta::name(ty, body, &mut problems);
     let version = meta::version(registered, body.get("version"), None, &mut problems);
     let description = meta::description(body.get("description"), &mut problems);
-    let labels = meta::labels(body.get("labels"), &mut problems);
+    let labels = meta::labels(ty, body.get("labels"), &mut problems);
     let deletion_protection = meta::deletion_protection(ty, body.get("deletion_protection"), &mut problems);
     let mut forbidden = Vec::new();
     let mut generated = Vec::new();
@@ -136,13 +136,14 @@ pub fn update(
     let new_labels = match (body.get("labels"), replace) {
         (None, true) => Some(Value::Object(Map::new())),
         (None, false) => None,
-        (Some(labels), true) => meta::labels(Some(labels), &mut problems),
+        (Some(labels), true) => meta::labels(ty, Some(labels), &mut problems),
         (Some(labels), false) => {
             let mut merged = old_labels.clone();
             merge(&mut merged, labels);
-            meta::labels(Some(&merged), &mut problems)
+            meta::labels(ty, Some(&merged), &mut problems)
         }
     };
+    let new_labels = new_labels.map(|new| meta::kept_provider(&old_labels, new, replace, &mut problems));
     change.labels = new_labels.filter(|labels| *labels != old_labels);
     let new_description = match (body.get("description"), replace) {
         (None, true) => Some(String::new()),

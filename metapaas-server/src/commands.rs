@@ -16,7 +16,10 @@ use serde_json::Value;
 
 use crate::cli::{ClientCommand, ClientOptions};
 use crate::config::{Config, ServerOptions};
+#[cfg(feature = "docker")]
+use crate::images::{self, ImagesCommand};
 use crate::keys::{self, KeysCommand};
+use crate::nodes::{self, NodesCommand};
 use crate::schema::{self, SchemaCommand};
 use crate::serve::{self, Parts};
 use crate::startup::{self, StartError};
@@ -49,6 +52,21 @@ enum Command {
         arguments: ServerArguments,
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Show and remove nodes that the database does not know
+    Nodes {
+        #[command(flatten)]
+        arguments: ServerArguments,
+        #[command(subcommand)]
+        command: NodesCommand,
+    },
+    /// Make the images that nodes of the docker provider run from
+    #[cfg(feature = "docker")]
+    Images {
+        #[command(flatten)]
+        arguments: ServerArguments,
+        #[command(subcommand)]
+        command: ImagesCommand,
     },
     /// Have the running control planes look at every instance again; one that is as it should be is left alone
     Resync {
@@ -166,6 +184,9 @@ async fn run(cli: Cli, plugins: Vec<Plugin>) -> ExitCode {
         Some(Command::Serve(arguments)) => control_plane(&client, arguments, plugins, Parts::Api).await,
         Some(Command::Migrate { command }) => migrate(&client, command, plugins).await,
         Some(Command::Keys { arguments, command }) => keys(&client, arguments, command, plugins).await,
+        Some(Command::Nodes { arguments, command }) => nodes(&client, arguments, command, plugins).await,
+        #[cfg(feature = "docker")]
+        Some(Command::Images { arguments, command }) => images(&client, arguments, command, plugins).await,
         Some(Command::Resync { slug, batch, server }) => resync(&client, server, plugins, slug, batch).await,
         Some(Command::Schema { command }) => {
             registry(plugins).map(|registry| schema::print(&registry, &command))
@@ -234,6 +255,28 @@ async fn keys(
 ) -> Result<(), StartError> {
     let config = settings(client, arguments)?;
     keys::run(command, client.output, &config, registry(plugins)?).await
+}
+
+async fn nodes(
+    client: &ClientOptions,
+    arguments: ServerArguments,
+    command: NodesCommand,
+    plugins: Vec<Plugin>,
+) -> Result<(), StartError> {
+    let config = settings(client, arguments)?;
+    nodes::run(command, client.output, &config, registry(plugins)?).await
+}
+
+#[cfg(feature = "docker")]
+async fn images(
+    client: &ClientOptions,
+    arguments: ServerArguments,
+    command: ImagesCommand,
+    plugins: Vec<Plugin>,
+) -> Result<(), StartError> {
+    let config = settings(client, arguments)?;
+    telemetry::agent_logs();
+    images::run(command, &config, registry(plugins)?).await
 }
 
 async fn resync(

@@ -18,6 +18,7 @@ use crate::lifetime::Lifetime;
 use crate::limits::Limits;
 use crate::network::Network;
 use crate::oidc::OidcIssuer;
+use crate::providers::NodeSettings;
 
 /// Address that a control plane listens on unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7480";
@@ -109,6 +110,9 @@ pub struct Config {
     /// What a client may ask at the most.
     #[serde(flatten)]
     pub limits: Limits,
+    /// What makes nodes.
+    #[serde(flatten)]
+    pub nodes: NodeSettings,
 }
 
 /// How logs are written.
@@ -158,6 +162,7 @@ impl Config {
             router_domain: "localhost".into(),
             router_ports: "20000-20999".into(),
             limits: Limits::default(),
+            nodes: NodeSettings::default(),
         };
         let mut figment = Figment::from(Serialized::defaults(defaults));
         match &options.config {
@@ -246,6 +251,7 @@ impl Config {
         for name in Limits::names() {
             probe(figment.extract_inner::<u64>(name).map(drop));
         }
+        NodeSettings::probe(figment, probe);
         if mistakes.is_empty() {
             figment.extract().map_err(|error| wrong(&[error.to_string()]))
         } else {
@@ -269,6 +275,7 @@ impl Config {
             mistakes.push("`tls_certificate` and `tls_key` go together".to_owned());
         }
         mistakes.extend(self.limits.mistakes());
+        mistakes.extend(self.nodes.mistakes());
         if let Some(url) = &self.database
             && !url.starts_with("postgres://")
             && !url.starts_with("postgresql://")
@@ -429,7 +436,7 @@ impl std::fmt::Debug for Config {
 
 /// Names of all settings.
 fn settings() -> impl Iterator<Item = &'static str> {
-    SETTINGS.into_iter().chain(Limits::names())
+    SETTINGS.into_iter().chain(Limits::names()).chain(NodeSettings::names())
 }
 
 /// Names of the settings that are no [`Limits`].

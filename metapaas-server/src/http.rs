@@ -62,6 +62,12 @@ impl Http {
         Self { routes: NormalizePathLayer::trim_trailing_slash().layer(routes), app }
     }
 
+    /// What agents in containers may call: of all routes, theirs alone.
+    pub fn for_agents(app: App) -> Self {
+        let routes = agent_routes().fallback(error::no_such_path).with_state(app.clone());
+        Self { routes: NormalizePathLayer::trim_trailing_slash().layer(routes), app }
+    }
+
     /// Gives the request its id and span, answers it, counts it, and hardens the answer.
     pub async fn answer(&self, mut request: Request) -> Response {
         let id = request_id(request.headers());
@@ -129,15 +135,20 @@ fn routes() -> Router<App> {
             get(quotas::read).put(quotas::set).fallback(error::method_not_allowed),
         )
         .route("/v1/iam/{*path}", any(iam::dispatch))
-        .route("/v1/agents/document", get(agents::document).fallback(error::method_not_allowed))
         .route("/v1/routers/table", get(routers::table).fallback(error::method_not_allowed))
-        .route("/v1/nodes/{id}/status", put(agents::report).fallback(error::method_not_allowed))
+        .merge(agent_routes())
         .route("/docs", get(pages::docs).fallback(error::method_not_allowed))
         .route("/docs/{file}", get(pages::docs_asset).fallback(error::method_not_allowed))
         .route("/healthz", get(pages::healthz).fallback(error::method_not_allowed))
         .route("/readyz", get(pages::readyz).fallback(error::method_not_allowed))
         .route("/metrics", get(pages::metrics).fallback(error::method_not_allowed))
         .fallback(error::no_such_path)
+}
+
+fn agent_routes() -> Router<App> {
+    Router::new()
+        .route("/v1/agents/document", get(agents::document).fallback(error::method_not_allowed))
+        .route("/v1/nodes/{id}/status", put(agents::report).fallback(error::method_not_allowed))
 }
 
 /// An error of a handler.

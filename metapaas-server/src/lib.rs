@@ -7,12 +7,16 @@ mod commands;
 pub mod config;
 pub mod http;
 mod hygiene;
+#[cfg(feature = "docker")]
+mod images;
 mod keys;
 pub mod lifetime;
 pub mod limits;
 pub mod listen;
 pub mod network;
+pub mod nodes;
 pub mod oidc;
+pub mod providers;
 pub mod rate;
 mod resync;
 mod router;

@@ -26,6 +26,7 @@ use crate::http::Http;
 use crate::limits::Limits;
 
 mod patience;
+pub(crate) mod unix;
 
 use self::patience::{Patience, Patient};
 

@@ -12,8 +12,6 @@ use metapaas_core::authn::{Authenticator, FetchJson};
 use metapaas_core::iam::Iam;
 use metapaas_core::openapi;
 use metapaas_core::operations::Operations;
-use metapaas_core::provider::Provider;
-use metapaas_core::provider::process::{ProcessOptions, ProcessProvider};
 use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Routing, Settings};
 use metapaas_core::registry::Registry;
 use metapaas_core::routers::Routers;
@@ -31,7 +29,9 @@ use crate::http::{Counts, Http, Methods, State};
 use crate::hygiene::{self, CoreDumps};
 use crate::keys;
 use crate::listen::Listener;
+use crate::listen::unix::AgentSocket;
 use crate::oidc::{HttpFetcher, OidcIssuer};
+use crate::providers;
 use crate::rate::Rates;
 use crate::router::Router;
 use crate::startup::{StartError, Started, start, write_secret};
@@ -83,6 +83,13 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
     let endpoints = Arc::new(RwLock::new(vec![url.clone()]));
     let tokens = NodeTokens::new(&derived(&started.signing_key, "node tokens"));
 
+    let settings = &started.config.nodes;
+    let placement = settings.placement();
+    let agent_socket = settings
+        .uses("docker")
+        .then(|| AgentSocket::bind(&settings.control(&started.config.data_dir), &started.config.data_dir))
+        .transpose()?;
+
     let authenticator = Arc::new(authenticator(&started)?);
     let mut followers = vec![tokio::spawn(keys::follow(started.key_source.clone(), started.store.clone()))];
     followers.extend(certificate.map(|certificate| tokio::spawn(certificate.follow())));
@@ -125,6 +132,7 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         operations: Operations::new(started.store.clone()),
         agents: Agents::new(started.store.clone(), tokens, endpoints),
         routers,
+        placement,
         metrics,
         counts: Counts::default(),
         body_limit: started.config.limits.body(started.config.body_limit),
@@ -133,6 +141,9 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         trusted_proxies: started.config.trusted_proxies.clone(),
         stop: stop.clone(),
     });
+    let limits = started.config.limits.clone();
+    let agents =
+        agent_socket.map(|socket| tokio::spawn(socket.serve(Http::for_agents(app.clone()), limits, stop.clone())));
     let listener =
         Listener { socket: listener, app: Http::new(app), tls, limits: started.config.limits.clone() };
     let server = tokio::spawn(listener.serve(stop.clone()));
@@ -145,6 +156,9 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
     let _ = stop_sender.send(true);
     let drained = tokio::time::timeout(DRAIN, async {
         let _ = server.await;
+        if let Some(agents) = agents {
+            let _ = agents.await;
+        }
         if let Some(worker) = worker {
             let _ = worker.await;
         }
@@ -202,15 +216,8 @@ fn worker(
     ca: Option<String>,
     routing: Option<Routing>,
 ) -> Result<Arc<Reconciler>, StartError> {
-    let program = std::env::current_exe()
-        .map_err(|error| StartError(format!("the path of this program is not known: {error}")))?;
-    let root = started.config.file("nodes");
-    let provider: Arc<dyn Provider> = Arc::new(ProcessProvider::new(ProcessOptions { root, program }));
-    let tag: String = derived(&started.signing_key, "installation")
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let tag = tag(&started.signing_key);
+    let providers = providers::providers(&started.config, &tag)?;
     let policy = Policy {
         events: started.config.event_retention()?,
         operations: started.config.operation_retention.delta().to_std().unwrap_or_default(),
@@ -218,7 +225,13 @@ fn worker(
         ..Policy::default()
     };
     let settings = Settings { owner: replica.to_string(), tag, endpoints, ca, policy, tokens, routing };
-    Ok(Arc::new(Reconciler::new(started.store.clone(), vec![provider], settings)))
+    let reconciler = Reconciler::new(started.store.clone(), providers, settings);
+    Ok(Arc::new(reconciler.with_placement(started.config.nodes.placement())))
+}
+
+/// Marks all that providers make for the installation with this key.
+pub(crate) fn tag(signing_key: &[u8]) -> String {
+    derived(signing_key, "installation").iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A key of its own for each purpose, from the one that the database keeps.

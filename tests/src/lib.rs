@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod docker;
 pub mod harness;
 pub mod sse;
 #[cfg(test)]

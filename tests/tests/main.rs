@@ -12,6 +12,7 @@ mod app;
 mod audit;
 mod book;
 mod clients;
+mod docker;
 mod docs;
 mod dry_run;
 mod events;

@@ -24,6 +24,7 @@ pub mod document;
 pub mod driver;
 pub mod files;
 pub mod http;
+pub mod init;
 pub mod launch;
 pub mod link;
 pub mod node;

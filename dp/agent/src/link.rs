@@ -1,5 +1,7 @@
 //! The agent's side of the orchestration and status APIs.
 
+mod route;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,12 +12,12 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 
 use crate::backoff::Backoff;
 use crate::node_file::{NodeFile, read_token};
+use route::{Route, routes};
 
 /// How long the control plane is asked to hold a call for a new document.
 const WAIT_SECONDS: u64 = 30;
 const DEADLINE: Duration = Duration::from_secs(WAIT_SECONDS + 15);
 const REPORT_DEADLINE: Duration = Duration::from_secs(10);
-const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
@@ -30,8 +32,8 @@ pub struct Link {
 struct State {
     node: NodeFile,
     token: String,
-    http: reqwest::Client,
-    /// Index of the endpoint in use.
+    routes: Vec<Route>,
+    /// Index of the route in use.
     current: usize,
 }
 
@@ -80,8 +82,8 @@ impl Link {
     /// When the node's files cannot be read.
     pub fn open(directory: PathBuf) -> io::Result<Self> {
         let node = NodeFile::read(&directory)?;
-        let http = client(node.ca.as_deref())?;
-        let state = State { node, token: read_token(&directory)?, http, current: 0 };
+        let routes = routes(&node, &[])?;
+        let state = State { node, token: read_token(&directory)?, routes, current: 0 };
         Ok(Self { directory, state: Mutex::new(state) })
     }
 
@@ -90,16 +92,16 @@ impl Link {
     /// # Errors
     /// See [`LinkError`].
     pub async fn document(&self, after: &str) -> Result<Option<NodeDocument>, LinkError> {
-        let (base, token, http) = self.endpoint()?;
-        let url = format!("{base}{DOCUMENT_PATH}");
+        let (route, token) = self.route()?;
+        let url = format!("{}{DOCUMENT_PATH}", route.base);
         let query = [("after", after), ("wait", &WAIT_SECONDS.to_string())];
-        let request = http.get(&url).query(&query).timeout(DEADLINE).bearer_auth(token);
-        let response = self.send(&base, &url, request).await?;
+        let request = route.http.get(&url).query(&query).timeout(DEADLINE).bearer_auth(token);
+        let response = self.send(&route, &url, request).await?;
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);
         }
         let document =
-            response.json().await.map_err(|source| self.failed(&base, LinkError::Call { url, source }))?;
+            response.json().await.map_err(|source| self.failed(&route, LinkError::Call { url, source }))?;
         Ok(Some(document))
     }
 
@@ -108,10 +110,10 @@ impl Link {
     /// # Errors
     /// See [`LinkError`].
     pub async fn report(&self, report: &NodeReport) -> Result<(), LinkError> {
-        let (base, token, http) = self.endpoint()?;
-        let url = format!("{base}{}", status_path(self.state().node.node_id));
-        let request = http.put(&url).json(report).timeout(REPORT_DEADLINE).bearer_auth(token);
-        self.send(&base, &url, request).await.map(|_| ())
+        let (route, token) = self.route()?;
+        let url = format!("{}{}", route.base, status_path(self.state().node.node_id));
+        let request = route.http.put(&url).json(report).timeout(REPORT_DEADLINE).bearer_auth(token);
+        self.send(&route, &url, request).await.map(|_| ())
     }
 
     /// Uses these endpoints from now on, and after a restart.
@@ -123,56 +125,55 @@ impl Link {
         if endpoints.is_empty() || state.node.endpoints == endpoints {
             return Ok(());
         }
-        let in_use = state.node.endpoints.get(state.current).cloned();
-        state.current = endpoints.iter().position(|endpoint| Some(endpoint) == in_use.as_ref()).unwrap_or(0);
+        let in_use = state.routes.get(state.current).map(|route| route.name.clone());
         state.node.endpoints = endpoints.to_vec();
+        state.routes = routes(&state.node, &state.routes)?;
+        state.current = state.routes.iter().position(|route| Some(&route.name) == in_use.as_ref()).unwrap_or(0);
         state.node.write(&self.directory)
     }
 
     /// How long to wait after a failure.
     pub fn pause(&self, retry: &mut Retry) -> Duration {
         retry.failures += 1;
-        if retry.failures.is_multiple_of(self.state().node.endpoints.len().max(1)) {
+        if retry.failures.is_multiple_of(self.state().routes.len().max(1)) {
             retry.backoff.wait()
         } else {
             Duration::ZERO
         }
     }
 
-    async fn send(&self, base: &str, url: &str, request: RequestBuilder) -> Result<Response, LinkError> {
+    async fn send(&self, route: &Route, url: &str, request: RequestBuilder) -> Result<Response, LinkError> {
         match request.send().await {
             Ok(response) if response.status().is_success() => Ok(response),
             Ok(response) if response.status() == StatusCode::NOT_MODIFIED => Ok(response),
             Ok(response) => {
                 let status = response.status();
-                Err(self.failed(base, LinkError::Answer { url: url.to_owned(), status }))
+                Err(self.failed(route, LinkError::Answer { url: url.to_owned(), status }))
             }
-            Err(source) => Err(self.failed(base, LinkError::Call { url: url.to_owned(), source })),
+            Err(source) => Err(self.failed(route, LinkError::Call { url: url.to_owned(), source })),
         }
     }
 
-    fn endpoint(&self) -> Result<(String, String, reqwest::Client), LinkError> {
+    fn route(&self) -> Result<(Route, String), LinkError> {
         let state = self.state();
-        let base = state.node.endpoints.get(state.current).ok_or(LinkError::NoEndpoint);
-        let base = base.map(|base| base.trim_end_matches('/').to_owned());
-        let (token, http) = (state.token.clone(), state.http.clone());
+        let route = state.routes.get(state.current).cloned();
+        let token = state.token.clone();
         drop(state);
-        if base.is_err() {
+        if route.is_none() {
             self.read_again();
         }
-        Ok((base?, token, http))
+        Ok((route.ok_or(LinkError::NoEndpoint)?, token))
     }
 
-    /// Turns to the next endpoint, unless another call did meanwhile.
-    fn failed(&self, base: &str, error: LinkError) -> LinkError {
+    /// Turns to the next route, unless another call did meanwhile.
+    fn failed(&self, route: &Route, error: LinkError) -> LinkError {
         let round_over = {
             let mut state = self.state();
-            let current = state.node.endpoints.get(state.current).map(|base| base.trim_end_matches('/'));
-            if current != Some(base) {
+            if state.routes.get(state.current).map(|current| &current.name) != Some(&route.name) {
                 return error;
             }
             state.current += 1;
-            state.current >= state.node.endpoints.len()
+            state.current >= state.routes.len()
         };
         if round_over {
             self.read_again();
@@ -187,11 +188,11 @@ impl Link {
         state.current = 0;
         match read {
             Ok((node, token)) if node.node_id == state.node.node_id => {
-                if node.ca != state.node.ca {
-                    match client(node.ca.as_deref()) {
-                        Ok(http) => state.http = http,
-                        Err(error) => tracing::warn!(%error, "the certificates in node.json are ignored"),
-                    }
+                // Clients of other certificates are made anew.
+                let known = if node.ca == state.node.ca { state.routes.as_slice() } else { &[] };
+                match routes(&node, known) {
+                    Ok(routes) => state.routes = routes,
+                    Err(error) => tracing::warn!(%error, "what node.json says of control planes is ignored"),
                 }
                 (state.node, state.token) = (node, token);
             }
@@ -203,14 +204,4 @@ impl Link {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A token must not reach a proxy or another host, so neither proxies nor redirects are followed.
-fn client(ca: Option<&str>) -> io::Result<reqwest::Client> {
-    crate::http::client(ca.map(str::as_bytes))?
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_DEADLINE)
-        .build()
-        .map_err(io::Error::other)
 }

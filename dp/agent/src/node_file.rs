@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,6 +30,9 @@ pub struct NodeFile {
     /// Certificates in PEM that the control planes' are signed by; those of the system when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// A folder with Unix sockets of control planes, for a node that cannot reach the loopback addresses of its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<PathBuf>,
     /// Limits and whatever else the plan asked of the provider.
     #[serde(default)]
     pub resources: BTreeMap<String, Value>,

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::driver::Driver;
-use crate::launch;
+use crate::{init, launch};
 
 /// The drivers of the types that this program can serve, by the type's slug.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +50,10 @@ pub struct Engines {
 
 impl Default for Engines {
     fn default() -> Self {
-        Self { engines: BTreeMap::from([(launch::ENGINE, launch::engine as Engine)]) }
+        Self { engines: BTreeMap::from([
+                (launch::ENGINE, launch::engine as Engine),
+                (init::ENGINE, init::engine as Engine),
+            ]) }
     }
 }
 

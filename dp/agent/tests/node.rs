@@ -38,6 +38,7 @@ impl Node {
             address,
             endpoints,
             ca: None,
+            sockets: None,
             resources: Default::default(),
         };
         file.write(node.dir()).unwrap();

@@ -15,6 +15,9 @@ use crate::registry::RegisteredType;
 use crate::resource::type_name;
 use crate::validate::{DESCRIPTION_MAX, IGNORED};
 
+const INSTANCE_LABELS: &str = "Labels by name. `metapaas/provider` names what makes the instance's nodes, such as \
+    `docker`; it is chosen at create, for good, and the platform's default when left out.";
+
 /// Adds all schemas of the type.
 pub(super) fn add(parts: &mut Parts, registered: &RegisteredType, names: &Names) {
     let schemas = [
@@ -71,9 +74,10 @@ fn request(registered: &RegisteredType, place: Place) -> ObjectBuilder {
             object.property(described.name, field(ty, described, place))
         };
     }
+    let described = if registered.ty.is_instance() { INSTANCE_LABELS } else { "Labels by name." };
     let labels = if place == Place::Merge { labels_patch() } else { labels() };
     object = object
-        .property("labels", labels.schema_type(nullable(Type::Object)).description(Some("Labels by name.")));
+        .property("labels", labels.schema_type(nullable(Type::Object)).description(Some(described)));
     let ignored = IGNORED.iter().filter(|member| **member != "project_id");
     ignored.fold(object, |object, member| object.property(*member, schema("Ignored")))
 }

@@ -210,6 +210,7 @@ fn schemas() -> [(&'static str, Schema); 9] {
         .must("place", string("Its place in the instance, e.g. `web-0`."))
         .must("ip", string("The address that its services listen on."))
         .must("port", integer("The port of its main service."))
+        .must("provider", string("What made it, e.g. `process` or `docker`."))
         .must("status", status())
         .must("message", string("What it waits for; empty when all is well."));
     let step = open("A step that a change would lead to.")

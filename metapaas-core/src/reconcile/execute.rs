@@ -15,6 +15,7 @@ use super::document::{WireDocument, digest, document};
 use super::plan::{Input, Observed, Plan, Step, StepAction, plan};
 use super::rows::Made;
 use super::summary::{self, Obstacle};
+use crate::placement::PROVIDER_LABEL;
 use crate::plan::{NodeSpec, Planned};
 use crate::provider::{NodeRef, NodeRequest, Provider, ProviderError};
 use crate::resource::Resource;
@@ -229,13 +230,18 @@ impl Reconciler {
         let spec = wanted.iter().find(|spec| spec.place == step.node);
         let node = nodes.iter().find(|node| Some(node.id) == step.id);
         match (step.action, node, spec) {
-            (StepAction::Create, _, Some(spec)) => self.create(claim, instance, spec).await,
+            (StepAction::Create, _, Some(spec)) => self.create(claim, instance, nodes, spec).await,
             (StepAction::Update, Some(node), Some(spec)) => {
                 let mut node = node.clone();
                 let wire = document(spec);
                 node.document_generation = instance.meta.generation;
                 node.document_digest = digest(instance.meta.generation, spec.port, &wire);
-                under_lease(self.store.set_node_document(claim, &node, &text(&wire)).await?)
+                under_lease(self.store.set_node_document(claim, &node, &text(&wire)).await?)?;
+                // Limits may have changed with the rest.
+                if node.made && !spec.resources.is_empty() {
+                    self.ensure(claim, &node, spec).await?;
+                }
+                Ok(())
             }
             (StepAction::Ensure, Some(node), Some(spec)) => {
                 under_lease(self.store.holds_work(claim).await?)?;
@@ -268,8 +274,14 @@ impl Reconciler {
     }
 
     /// The row comes first: whatever is made for it can be found again after a crash.
-    async fn create(&self, claim: &Claim, instance: &Resource, spec: &NodeSpec) -> Result<(), Failure> {
-        let provider = self.provider(self.default_provider)?;
+    async fn create(
+        &self,
+        claim: &Claim,
+        instance: &Resource,
+        nodes: &[Node],
+        spec: &NodeSpec,
+    ) -> Result<(), Failure> {
+        let provider = self.provider(&self.provider_of(instance, nodes)?)?;
         let id = Uuid::now_v7();
         let wire = document(spec);
         let node = Node {
@@ -338,6 +350,16 @@ impl Reconciler {
             ca: self.settings.ca.clone(),
             resources,
         }
+    }
+
+    /// The one that the instance has chosen, the one of its other nodes, or what its project gets.
+    fn provider_of(&self, instance: &Resource, nodes: &[Node]) -> Result<String, ProviderError> {
+        let labels: BTreeMap<String, String> =
+            serde_json::from_str(instance.meta.labels.get()).unwrap_or_default();
+        let chosen = labels.get(PROVIDER_LABEL).or(nodes.first().map(|node| &node.provider)).cloned();
+        chosen
+            .or_else(|| self.placement.of_project(instance.meta.project_id).next().map(str::to_owned))
+            .ok_or_else(|| ProviderError::Terminal("no provider is allowed for this project".to_owned()))
     }
 
     fn provider(&self, name: &str) -> Result<&Arc<dyn Provider>, ProviderError> {

@@ -141,7 +141,8 @@ fn node_view(node: &Node, generation: i64) -> Value {
         _ => "CREATING",
     };
     json!({
-        "id": node.id, "place": node.place, "ip": node.address, "port": node.port, "status": status,
+        "id": node.id, "place": node.place, "ip": node.address, "port": node.port,
+        "provider": node.provider, "status": status,
         "message": node.message,
     })
 }

@@ -30,6 +30,8 @@ const FINISH_PAUSE: Duration = Duration::from_secs(1);
 /// How often the queue is looked at when no hint comes.
 const POLL: Duration = Duration::from_millis(500);
 const SWEEP: Duration = Duration::from_secs(5);
+/// A provider that cannot list its nodes when the control plane starts is asked again after this long.
+const LIST_AGAIN: Duration = Duration::from_secs(10);
 const RETIRE: Duration = Duration::from_secs(10);
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_LAST: Duration = Duration::from_secs(60);
@@ -172,11 +174,14 @@ impl Reconciler {
 
     /// Finds the nodes that an earlier run made, has them watched, and wakes those that do not run.
     async fn adopt(self: Arc<Self>, provider: Arc<dyn Provider>) {
-        let nodes = match provider.list(&self.settings.tag).await {
-            Ok(nodes) => nodes,
-            Err(error) => {
-                tracing::warn!(%error, provider = provider.name(), "listing nodes failed");
-                return;
+        let nodes = loop {
+            match provider.list(&self.settings.tag).await {
+                Ok(nodes) => break nodes,
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::warn!(error, provider = provider.name(), "listing nodes failed; it is tried again");
+                    tokio::time::sleep(jittered(LIST_AGAIN)).await;
+                }
             }
         };
         for node in nodes {
@@ -193,7 +198,7 @@ impl Reconciler {
                 }
                 Ok(Some(_)) => self.wake_node(node.id).await,
                 Ok(None) => {
-                    tracing::warn!(node = %node.id, location = ?node.location, "a node without a row; it is left alone");
+                    tracing::warn!(node = %node.id, location = ?node.location, "a node without a row; it is left alone, see `metapaas nodes orphans`");
                 }
                 Err(error) => tracing::warn!(%error, "looking up a node failed"),
             }

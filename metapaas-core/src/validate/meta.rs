@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::descriptor::TypeDescriptor;
 use crate::error::Problem;
 use crate::field_type::is_dns_name;
+use crate::placement::{PROVIDER_LABEL, RESERVED_PREFIX};
 use crate::registry::RegisteredType;
 use crate::resource::{Resource, type_name};
 
@@ -150,7 +151,11 @@ pub(super) fn deletion_protection(
 }
 
 /// Labels as in Kubernetes: an optional DNS prefix and a slash, then up to 63 characters; values the same or empty.
-pub(super) fn labels(given: Option<&Value>, problems: &mut Vec<Problem>) -> Option<Value> {
+pub(super) fn labels(
+    ty: &TypeDescriptor,
+    given: Option<&Value>,
+    problems: &mut Vec<Problem>,
+) -> Option<Value> {
     let given = match given? {
         Value::Null => return Some(Value::Object(Map::new())),
         given => given,
@@ -177,9 +182,35 @@ pub(super) fn labels(given: Option<&Value>, problems: &mut Vec<Problem>) -> Opti
             let pointer = format!("/labels/{}", name.replace('~', "~0").replace('/', "~1"));
             let detail = "expected up to 63 letters, digits, '-', '_' and '.', starting and ending with a letter or digit, for the name (after an optional prefix and '/') as for the value";
             problems.push(Problem::new(pointer, "INVALID_VALUE", detail));
+        } else if name.starts_with(RESERVED_PREFIX) && !(name == PROVIDER_LABEL && ty.is_instance()) {
+            let pointer = format!("/labels/{}", name.replace('~', "~0").replace('/', "~1"));
+            let detail = format!(
+                "names that begin with {RESERVED_PREFIX} are the platform's; there is {PROVIDER_LABEL}, of instances"
+            );
+            problems.push(Problem::new(pointer, "INVALID_VALUE", detail));
         }
     }
     (problems.len() == before).then(|| given.clone())
+}
+
+/// An instance's provider stays what it is. A PUT that leaves it out does not speak of it.
+pub(super) fn kept_provider(old: &Value, mut new: Value, replace: bool, problems: &mut Vec<Problem>) -> Value {
+    let (before, after) = (old.get(PROVIDER_LABEL), new.get(PROVIDER_LABEL));
+    if before == after {
+        return new;
+    }
+    let is_left_out = replace && after.is_none();
+    match (before, new.as_object_mut()) {
+        (Some(before), Some(labels)) if is_left_out => {
+            labels.insert(PROVIDER_LABEL.to_owned(), before.clone());
+        }
+        _ => {
+            let pointer = format!("/labels/{}", PROVIDER_LABEL.replace('/', "~1"));
+            let detail = "the provider of an instance cannot change after create";
+            problems.push(Problem::new(pointer, "IMMUTABLE", detail));
+        }
+    }
+    new
 }
 
 fn is_prefix_label(text: &str) -> bool {

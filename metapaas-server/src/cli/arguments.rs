@@ -14,6 +14,9 @@ pub struct Create {
     /// A label; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) label: Vec<String>,
+    /// What makes the nodes of the instance, e.g. docker; the same as --label metapaas/provider=NAME
+    #[arg(long, value_name = "NAME")]
+    pub(super) provider: Option<String>,
     /// Free text
     #[arg(long)]
     pub(super) description: Option<String>,

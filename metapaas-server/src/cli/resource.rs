@@ -1,5 +1,6 @@
 //! `create`, `get`, `list`, `set`, `delete` and `wait`, for every type that the server hosts.
 
+use metapaas_core::placement::PROVIDER_LABEL;
 use serde_json::{Map, Value, json};
 
 use super::arguments::{Create, Delete, List, Set, Wait, WaitFor};
@@ -59,6 +60,7 @@ fn new_body(ty: &TypeInfo, arguments: &Create) -> Result<Map<String, Value>, Cli
         let (key, value) = label.split_once('=').unwrap_or((label, ""));
         given.labels.push((key, value));
     }
+    given.labels.extend(arguments.provider.as_ref().map(|provider| (PROVIDER_LABEL, provider.as_str())));
     let request = body(ty, &given)?;
     if let Some(key) = ty.key().filter(|key| !request.contains_key(*key)) {
         let collection = &arguments.collection;

@@ -186,6 +186,9 @@ impl Call<'_> {
         };
         allowed.in_project(project)?;
         let new = validate::create(registered, &allowed, project, &body)?;
+        if registered.ty.is_instance() {
+            self.app.placement.check(project, &new.labels)?;
+        }
         let made = self.app.store.create(&allowed, registered, parent.as_ref(), new, &options).await?;
         Ok(self.written(made, &allowed, &render)?)
     }

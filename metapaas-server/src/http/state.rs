@@ -7,6 +7,7 @@ use metapaas_core::agents::Agents;
 use metapaas_core::authn::Authenticator;
 use metapaas_core::iam::Iam;
 use metapaas_core::operations::Operations;
+use metapaas_core::placement::Placement;
 use metapaas_core::registry::Registry;
 use metapaas_core::routers::Routers;
 use metapaas_core::store::Store;
@@ -41,6 +42,8 @@ pub struct State {
     pub agents: Agents,
     /// What routers ask.
     pub routers: Routers,
+    /// Which provider makes whose nodes.
+    pub placement: Placement,
     /// The document of all types, made once.
     pub openapi: Bytes,
     /// The document of each type, made once.

@@ -126,6 +126,7 @@ impl Node {
             address: address(id),
             endpoints: vec![endpoint],
             ca: None,
+            sockets: None,
             resources: Default::default(),
         };
         file.write(directory.path()).unwrap();

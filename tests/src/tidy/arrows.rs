@@ -18,6 +18,7 @@ const DATA: &[&str] = &[
     "migration",
     "migrations",
     "paas_type",
+    "placement",
     "plan",
     "plugin",
     "query",

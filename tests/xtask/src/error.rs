@@ -33,6 +33,10 @@ pub(crate) enum Error {
     NoPostgres,
     #[error("start a private PostgreSQL: {reason}")]
     Postgres { reason: String },
+    #[error(
+        "start a private Docker Engine: {reason}\n\nTests of the docker provider need one: run this as root, or name the socket of an engine with METAPAAS_TEST_DOCKER"
+    )]
+    Docker { reason: String },
     #[error("{name} did not come up: {reason}")]
     Server { name: String, reason: String },
     #[error("{} is not what the types of this distribution say; run `cargo xtask openapi` and commit it", .0.display())]

@@ -5,6 +5,7 @@ mod bench;
 mod book;
 mod check;
 mod context;
+mod docker;
 mod error;
 mod examples;
 mod node;

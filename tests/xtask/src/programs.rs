@@ -18,6 +18,9 @@ pub(crate) struct Program {
 /// The server that [`crate::postgres`] starts; its programs are not in PATH.
 pub(crate) const POSTGRES: Program = Program { name: "initdb", package: "postgresql" };
 
+/// The engine that [`crate::docker`] starts.
+pub(crate) const DOCKER: Program = Program { name: "dockerd", package: "docker.io" };
+
 /// Makes databases for the benchmark.
 pub(crate) const PSQL: Program = Program { name: "psql", package: "postgresql-client" };
 
@@ -83,6 +86,8 @@ impl Program {
     pub(crate) fn path(&self) -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path)
+            // Debian keeps programs for administrators where others do not look.
+            .chain([PathBuf::from("/usr/sbin")])
             .chain(postgres_folder())
             .map(|folder| folder.join(self.name))
             .find(|file| file.is_file())

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::context::Context;
+use crate::docker::{self, Docker};
 use crate::error::Error;
 use crate::postgres::{Postgres, URL_VARIABLE};
 use crate::stages::Stages;
@@ -19,11 +20,13 @@ pub(crate) struct Options {
 /// Runs all tests. The server ends and its directory goes whatever happens, as both are dropped here.
 pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     let own_server = std::env::var_os(URL_VARIABLE).is_none();
-    let wanted = programs::FOR_TESTS.iter().chain(own_server.then_some(&programs::POSTGRES));
+    let own_engine = std::env::var_os(docker::VARIABLE).is_none();
+    let own = [own_server.then_some(&programs::POSTGRES), own_engine.then_some(&programs::DOCKER)];
+    let wanted = programs::FOR_TESTS.iter().chain(own.into_iter().flatten());
     programs::ensure(ctx, &wanted.collect::<Vec<_>>())?;
 
     let mut stages = Stages::new(ctx);
-    let (mut postgres, mut tools) = (None, None);
+    let (mut postgres, mut engine, mut tools) = (None, None, None);
     let mut verdicts = Vec::new();
     let ready = stages.run("build", || {
         // The binaries first: tests start them as processes.
@@ -32,14 +35,18 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     }) && stages.run("start postgresql", || {
         postgres = Some(Postgres::start(ctx)?);
         Ok(())
+    }) && stages.run("start docker", || {
+        engine = Some(Docker::start(ctx)?);
+        Ok(())
     }) && stages.run("install test tools", || {
         tools = Some((python::ensure(ctx)?, node::ensure(ctx)?));
         Ok(())
     });
-    if let (true, Some(server), Some((python, node))) = (ready, &postgres, &tools) {
+    if let (true, Some(server), Some(engine), Some((python, node))) = (ready, &postgres, &engine, &tools) {
         stages.run("tests", || {
             let mut cargo = ctx.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
             cargo.args(&options.filter).env(URL_VARIABLE, server.url());
+            cargo.env(docker::VARIABLE, engine.socket());
             cargo.env(python::VARIABLE, python).env(node::VARIABLE, node);
             let (lines, ended) = ctx.run_keeping(&mut cargo, is_verdict);
             verdicts = lines;
@@ -56,6 +63,7 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
         stages.leave_out("tests");
         stages.leave_out("examples");
     }
+    drop(engine);
     drop(postgres);
     let finished = stages.finish();
     println!("\ncargo test:");

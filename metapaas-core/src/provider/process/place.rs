@@ -84,6 +84,7 @@ impl Place {
             address,
             endpoints: request.endpoints.clone(),
             ca: request.ca.clone(),
+            sockets: None,
             resources: request.resources.clone(),
         };
         if self.directory.exists() {
