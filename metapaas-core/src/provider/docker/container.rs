@@ -28,7 +28,6 @@ pub(super) const SOCKETS: &str = "/run/metapaas";
 const CPU: f64 = 1.0;
 const RAM_MB: u64 = 512;
 const PROCESSES: u64 = 512;
-const OPEN_FILES: i64 = 65_536;
 /// Seconds that the processes of a container have to end.
 pub(super) const GRACE: i32 = 12;
 
@@ -146,7 +145,8 @@ impl Wanted<'_> {
             soft: Some(value),
             hard: Some(value),
         };
-        let mut ulimits = vec![limit("nofile", OPEN_FILES), limit("core", 0)];
+        // That of open files is the engine's: nobody may raise a limit beyond what it has itself.
+        let mut ulimits = vec![limit("core", 0)];
         ulimits.extend(self.limits.file_mb.map(|mb| limit("fsize", signed(mb).saturating_mul(1 << 20))));
         HostConfig {
             network_mode: Some(self.network.to_owned()),
