@@ -55,7 +55,9 @@ impl Placement {
             Some(chosen) if self.providers.iter().any(|provider| provider == chosen) => {
                 let mut error = Error::new(
                     ErrorCode::Forbidden,
-                    format!("this project may not use the provider {chosen}; operators of the platform allow it"),
+                    format!(
+                        "this project may not use the provider {chosen}; operators of the platform allow it"
+                    ),
                 );
                 error.problems.push(Problem::new(POINTER, "FORBIDDEN", self.offer(project)));
                 Err(error)
@@ -66,7 +68,11 @@ impl Placement {
 
     fn offer(&self, project: Uuid) -> String {
         let allowed: Vec<&str> = self.of_project(project).collect();
-        if allowed.is_empty() { "expected no provider".to_owned() } else { format!("expected one of {}", allowed.join(", ")) }
+        if allowed.is_empty() {
+            "expected no provider".to_owned()
+        } else {
+            format!("expected one of {}", allowed.join(", "))
+        }
     }
 }
 
@@ -86,7 +92,10 @@ mod tests {
         );
         let found = placement.check(project, &labels);
         let shown = found.as_ref().map_err(|error| {
-            (error.code, format!("{} {}", error.detail, error.problems.first().map_or("", |problem| &problem.detail)))
+            (
+                error.code,
+                format!("{} {}", error.detail, error.problems.first().map_or("", |problem| &problem.detail)),
+            )
         });
         match (&shown, expected) {
             (Ok(()), Ok(())) => {}
@@ -101,7 +110,11 @@ mod tests {
         check(CLOSED, json!({}), Ok(()));
         check(OPEN, json!({ PROVIDER_LABEL: "process" }), Ok(()));
         check(CLOSED, json!({ PROVIDER_LABEL: "docker" }), Ok(()));
-        check(CLOSED, json!({ PROVIDER_LABEL: "process" }), Err((ErrorCode::Forbidden, "expected one of docker")));
+        check(
+            CLOSED,
+            json!({ PROVIDER_LABEL: "process" }),
+            Err((ErrorCode::Forbidden, "expected one of docker")),
+        );
         check(OPEN, json!({ PROVIDER_LABEL: "k8s" }), Err((ErrorCode::InvalidRequest, "process, docker")));
     }
 

@@ -194,7 +194,8 @@ pub(crate) fn docker(
 }
 
 fn program() -> Result<PathBuf, StartError> {
-    std::env::current_exe().map_err(|error| StartError(format!("the path of this program is not known: {error}")))
+    std::env::current_exe()
+        .map_err(|error| StartError(format!("the path of this program is not known: {error}")))
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 //! ends.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+
+use crate::harness::PATIENCE;
 
 /// Names the engine's socket; `cargo xtask test` sets it.
 const VARIABLE: &str = "METAPAAS_TEST_DOCKER";
@@ -50,7 +52,8 @@ impl Docker {
 
     /// Asks the engine; a null body is none.
     pub async fn call(&self, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
-        let client = reqwest::Client::builder()
+        let client = metapaas_agent::http::client(None)
+            .expect("a client")
             .unix_socket(self.socket.as_path())
             .timeout(Duration::from_secs(60))
             .build()
@@ -73,7 +76,8 @@ impl Docker {
 
     /// Does something to a node's container, e.g. `kill`.
     pub async fn act(&self, node: &Value, action: &str) {
-        let (status, answer) = self.call(Method::POST, &format!("{}/{action}", path(node)), &Value::Null).await;
+        let (status, answer) =
+            self.call(Method::POST, &format!("{}/{action}", path(node)), &Value::Null).await;
         assert!(status.is_success(), "{action}: {status} {answer}");
     }
 
@@ -90,16 +94,24 @@ impl Docker {
         let (status, made) = self.call(Method::POST, &format!("{}/exec", path(node)), &ask).await;
         assert_eq!(status, 201, "{made}");
         let id = made["Id"].as_str().expect("an id");
-        // Without `Detach` the answer comes when the program has ended.
-        let (status, _) = self.call(Method::POST, &format!("/exec/{id}/start"), &json!({ "Detach": false })).await;
+        let (status, _) =
+            self.call(Method::POST, &format!("/exec/{id}/start"), &json!({ "Detach": true })).await;
         assert!(status.is_success(), "{status}");
-        let (_, state) = self.call(Method::GET, &format!("/exec/{id}/json"), &Value::Null).await;
-        state["ExitCode"].as_i64().unwrap_or_else(|| panic!("it has not ended: {state}"))
+        let since = Instant::now();
+        loop {
+            let (_, state) = self.call(Method::GET, &format!("/exec/{id}/json"), &Value::Null).await;
+            if let Some(code) = state["ExitCode"].as_i64().filter(|_| state["Running"] == false) {
+                return code;
+            }
+            assert!(since.elapsed() < PATIENCE, "it does not end: {state}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Pids on this machine of the processes in a node's container whose command line has this text.
     pub async fn pids(&self, node: &Value, text: &str) -> Vec<u32> {
-        let (_, top) = self.call(Method::GET, &format!("{}/top?ps_args=-eo%20pid,args", path(node)), &Value::Null).await;
+        let (_, top) =
+            self.call(Method::GET, &format!("{}/top?ps_args=-eo%20pid,args", path(node)), &Value::Null).await;
         let rows = top["Processes"].as_array().cloned().unwrap_or_default();
         let rows = rows.iter().filter(|row| row[1].as_str().is_some_and(|line| line.contains(text)));
         rows.filter_map(|row| row[0].as_str()?.parse().ok()).collect()
@@ -108,7 +120,10 @@ impl Docker {
     /// Containers in the test's network.
     pub async fn containers(&self) -> Vec<Value> {
         let filter = json!({ "network": [self.network] }).to_string();
-        let url = reqwest::Url::parse_with_params("http://docker/containers/json", [("all", "1"), ("filters", &filter)]);
+        let url = reqwest::Url::parse_with_params(
+            "http://docker/containers/json",
+            [("all", "1"), ("filters", &filter)],
+        );
         let url = url.expect("a URL");
         let path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
         let (_, found) = self.call(Method::GET, &path, &Value::Null).await;

@@ -42,7 +42,8 @@ pub fn engine(arguments: Vec<OsString>) -> ExitCode {
 
 async fn serve(arguments: &[OsString]) -> io::Result<()> {
     let mut children = signal(SignalKind::child())?;
-    let mut stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    let mut stop =
+        Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     let mut backoff = Backoff::new(FIRST_RESTART, LONGEST_RESTART);
     loop {
         let began = Instant::now();
@@ -61,7 +62,10 @@ async fn serve(arguments: &[OsString]) -> io::Result<()> {
             backoff.reset();
         }
         let pause = backoff.wait();
-        complain(&format!("init: the agent ended ({ended:?}); it is started again in {:.1} s", pause.as_secs_f64()));
+        complain(&format!(
+            "init: the agent ended ({ended:?}); it is started again in {:.1} s",
+            pause.as_secs_f64()
+        ));
         let again = Instant::now() + pause;
         loop {
             reap(agent)?;

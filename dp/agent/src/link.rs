@@ -128,7 +128,8 @@ impl Link {
         let in_use = state.routes.get(state.current).map(|route| route.name.clone());
         state.node.endpoints = endpoints.to_vec();
         state.routes = routes(&state.node, &state.routes)?;
-        state.current = state.routes.iter().position(|route| Some(&route.name) == in_use.as_ref()).unwrap_or(0);
+        state.current =
+            state.routes.iter().position(|route| Some(&route.name) == in_use.as_ref()).unwrap_or(0);
         state.node.write(&self.directory)
     }
 

@@ -50,10 +50,12 @@ pub struct Engines {
 
 impl Default for Engines {
     fn default() -> Self {
-        Self { engines: BTreeMap::from([
+        Self {
+            engines: BTreeMap::from([
                 (launch::ENGINE, launch::engine as Engine),
                 (init::ENGINE, init::engine as Engine),
-            ]) }
+            ]),
+        }
     }
 }
 

@@ -76,8 +76,8 @@ fn request(registered: &RegisteredType, place: Place) -> ObjectBuilder {
     }
     let described = if registered.ty.is_instance() { INSTANCE_LABELS } else { "Labels by name." };
     let labels = if place == Place::Merge { labels_patch() } else { labels() };
-    object = object
-        .property("labels", labels.schema_type(nullable(Type::Object)).description(Some(described)));
+    object =
+        object.property("labels", labels.schema_type(nullable(Type::Object)).description(Some(described)));
     let ignored = IGNORED.iter().filter(|member| **member != "project_id");
     ignored.fold(object, |object, member| object.property(*member, schema("Ignored")))
 }

@@ -34,12 +34,12 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-pub use self::images::Packages;
-pub use self::network::Subnet;
 use self::container::{Found, GRACE, SOCKETS, Wanted};
 use self::engine::{DIRECTORY_LABEL, Engine, NODE_LABEL, TAG_LABEL, failed, is_status};
 use self::exits::Exits;
 use self::images::Images;
+pub use self::images::Packages;
+pub use self::network::Subnet;
 use self::place::{Owner, Place};
 use super::limits::{Image, Limits};
 use super::{NodeFound, NodeRef, NodeRequest, NodeState, Provider, ProviderError};
@@ -151,10 +151,9 @@ impl DockerProvider {
             match found.state {
                 NodeState::Running if limits_are_unknown || !is_other => {
                     return match wanted.update(&found).filter(|_| !limits_are_unknown) {
-                        Some(update) => docker
-                            .update_container(&name, update)
-                            .await
-                            .map_err(|error| failed(format!("change the limits of the container {name}"), error)),
+                        Some(update) => docker.update_container(&name, update).await.map_err(|error| {
+                            failed(format!("change the limits of the container {name}"), error)
+                        }),
                         None => Ok(()),
                     };
                 }
@@ -199,7 +198,9 @@ impl DockerProvider {
         let is_fine = |error: &bollard::errors::Error| is_status(error, 404) || is_status(error, 409);
         let stop = StopContainerOptionsBuilder::new().t(GRACE).build();
         match docker.stop_container(&name, Some(stop)).await {
-            Err(error) if !is_fine(&error) => return Err(failed(format!("stop the container {name}"), error)),
+            Err(error) if !is_fine(&error) => {
+                return Err(failed(format!("stop the container {name}"), error));
+            }
             _ => {}
         }
         let remove = RemoveContainerOptionsBuilder::new().force(true).v(true).build();

@@ -64,7 +64,11 @@ impl Limits {
         if limits.cpu.is_some_and(|cpu| !(cpu.is_finite() && (0.01..=4096.0).contains(&cpu))) {
             return Err("`cpu` must be from 0.01 to 4096 processors".to_owned());
         }
-        let least = [("ram_mb", limits.ram_mb, 6), ("processes", limits.processes, 4), ("file_mb", limits.file_mb, 1)];
+        let least = [
+            ("ram_mb", limits.ram_mb, 6),
+            ("processes", limits.processes, 4),
+            ("file_mb", limits.file_mb, 1),
+        ];
         for (name, value, least) in least {
             if value.is_some_and(|value| !(least..=1 << 40).contains(&value)) {
                 return Err(format!("`{name}` must be at least {least}"));

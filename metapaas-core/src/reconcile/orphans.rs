@@ -19,7 +19,11 @@ pub enum OrphansError {
 ///
 /// # Errors
 /// See [`OrphansError`].
-pub async fn orphans(store: &Store, provider: &dyn Provider, tag: &str) -> Result<Vec<NodeRef>, OrphansError> {
+pub async fn orphans(
+    store: &Store,
+    provider: &dyn Provider,
+    tag: &str,
+) -> Result<Vec<NodeRef>, OrphansError> {
     let mut orphans = Vec::new();
     for node in provider.list(tag).await? {
         if store.node(node.id).await?.is_none() {

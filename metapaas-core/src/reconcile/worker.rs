@@ -179,7 +179,11 @@ impl Reconciler {
                 Ok(nodes) => break nodes,
                 Err(error) => {
                     let error = chain(&error);
-                    tracing::warn!(error, provider = provider.name(), "listing nodes failed; it is tried again");
+                    tracing::warn!(
+                        error,
+                        provider = provider.name(),
+                        "listing nodes failed; it is tried again"
+                    );
                     tokio::time::sleep(jittered(LIST_AGAIN)).await;
                 }
             }

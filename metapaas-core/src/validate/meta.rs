@@ -194,7 +194,12 @@ pub(super) fn labels(
 }
 
 /// An instance's provider stays what it is. A PUT that leaves it out does not speak of it.
-pub(super) fn kept_provider(old: &Value, mut new: Value, replace: bool, problems: &mut Vec<Problem>) -> Value {
+pub(super) fn kept_provider(
+    old: &Value,
+    mut new: Value,
+    replace: bool,
+    problems: &mut Vec<Problem>,
+) -> Value {
     let (before, after) = (old.get(PROVIDER_LABEL), new.get(PROVIDER_LABEL));
     if before == after {
         return new;

@@ -107,7 +107,8 @@ mod tests {
         let socket = folder.path().join("a.sock");
         std::fs::write(&socket, "").unwrap();
         std::fs::write(folder.path().join("other"), "").unwrap();
-        let endpoints = ["http://127.0.0.1:1", "https://[::1]:2", "http://localhost:3", "https://paas.example.org/"];
+        let endpoints =
+            ["http://127.0.0.1:1", "https://[::1]:2", "http://localhost:3", "https://paas.example.org/"];
         assert_eq!(
             names(Some(folder.path()), &endpoints),
             [socket.to_str().unwrap(), "https://paas.example.org"]

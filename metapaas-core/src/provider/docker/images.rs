@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use bollard::models::{BuildInfo, CreateImageInfo};
 use bollard::query_parameters::{
-    BuildImageOptionsBuilder, CreateImageOptions, CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+    BuildImageOptionsBuilder, CreateImageOptions, CreateImageOptionsBuilder, ListImagesOptionsBuilder,
+    RemoveImageOptionsBuilder,
 };
 use bollard::{Docker, body_full, body_try_stream};
 use bytes::Bytes;
@@ -85,7 +86,9 @@ impl Images {
             let tag = self.digest().await?;
             match pull(docker, &self.repository(image), tag).await {
                 Ok(()) => return Ok(name),
-                Err(error) => tracing::warn!(image = name, %error, "the registry does not have it; it is made here"),
+                Err(error) => {
+                    tracing::warn!(image = name, %error, "the registry does not have it; it is made here")
+                }
             }
         }
         match image {
@@ -118,7 +121,8 @@ impl Images {
         let recipe = format!("FROM {base}\nCOPY metapaas {PROGRAM}\nLABEL {IMAGE_LABEL}=runtime\n");
         let work = move || rootfs::with_recipe(&program, &recipe);
         let archive = blocking("put the files of the image `runtime` together", work).await?;
-        let options = BuildImageOptionsBuilder::new().dockerfile("Dockerfile").t(name).rm(true).forcerm(true).build();
+        let options =
+            BuildImageOptionsBuilder::new().dockerfile("Dockerfile").t(name).rm(true).forcerm(true).build();
         let answers = docker.build_image(options, None, Some(body_full(archive)));
         let problem = |info: BuildInfo| info.error_detail.and_then(|detail| detail.message);
         follow(answers, problem, format!("build the image {name}")).await
@@ -137,8 +141,11 @@ impl Images {
             let source = rootfs::Debian::choose(packages, lines(RUNTIME_PACKAGES))?;
             let tree = source.bootstrap(work).await?;
             let archive = rootfs::archive(tree.path())?;
-            let answers =
-                docker.create_image(Some(imported(&base, "runtime-base")), Some(body_try_stream(archive)), None);
+            let answers = docker.create_image(
+                Some(imported(&base, "runtime-base")),
+                Some(body_try_stream(archive)),
+                None,
+            );
             follow(answers, made_problem, format!("import the image {base}")).await?;
         }
         let name = self.ensure(docker, image).await?;
@@ -240,5 +247,10 @@ fn digest_of(program: &Path) -> io::Result<String> {
 
 /// The lines of a recipe that say something.
 fn lines(recipe: &str) -> Vec<String> {
-    recipe.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+    recipe
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
 }

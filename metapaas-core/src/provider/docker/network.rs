@@ -23,7 +23,9 @@ impl Subnet {
     /// not get in each other's way, most of the time.
     pub fn of_tag(tag: &str) -> Self {
         // FNV-1a: the same in every release.
-        let hash = tag.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let hash = tag
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         Self { first: (10 << 24) | ((hash >> 8) & 0x3ff) << 14, bits: 18 }
     }
 
@@ -60,7 +62,8 @@ impl FromStr for Subnet {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("expected an IPv4 subnet of 8 to 28 bits such as 10.213.64.0/18, found {text:?}");
+        let wrong =
+            || format!("expected an IPv4 subnet of 8 to 28 bits such as 10.213.64.0/18, found {text:?}");
         let (address, bits) = text.split_once('/').ok_or_else(wrong)?;
         let first = u32::from(address.parse::<Ipv4Addr>().map_err(|_| wrong())?);
         let bits: u8 = bits.parse().map_err(|_| wrong())?;
@@ -73,7 +76,12 @@ impl FromStr for Subnet {
 }
 
 /// Makes the network, or finds it.
-pub(super) async fn ensure(docker: &Docker, name: &str, subnet: Subnet, tag: &str) -> Result<(), ProviderError> {
+pub(super) async fn ensure(
+    docker: &Docker,
+    name: &str,
+    subnet: Subnet,
+    tag: &str,
+) -> Result<(), ProviderError> {
     let wanted = subnet.to_string();
     match docker.inspect_network(name, None).await {
         Ok(found) => {
@@ -131,7 +139,9 @@ mod tests {
     fn subnets_are_read() {
         check("10.213.64.0/18", Some(("10.213.64.0/18", "10.213.64.1")));
         check("172.30.0.0/28", Some(("172.30.0.0/28", "172.30.0.1")));
-        for wrong in ["", "10.0.0.0", "10.0.0.1/24", "10.0.0.0/29", "10.0.0.0/7", "10.0.0.0/x", "::/64", "300.0.0.0/8"] {
+        for wrong in
+            ["", "10.0.0.0", "10.0.0.1/24", "10.0.0.0/29", "10.0.0.0/7", "10.0.0.0/x", "::/64", "300.0.0.0/8"]
+        {
             check(wrong, None);
         }
     }

@@ -155,7 +155,8 @@ mod tests {
         fs::write(&secret, "s").unwrap();
         let id = Uuid::now_v7();
         let place = Place::new(root.join(id.to_string()));
-        let owner = Owner { user: rustix::process::getuid().as_raw(), group: rustix::process::getgid().as_raw() };
+        let owner =
+            Owner { user: rustix::process::getuid().as_raw(), group: rustix::process::getgid().as_raw() };
         place.furnish(&node(id), "token", owner).unwrap();
         assert_eq!(list(&root, "tag").unwrap(), [(id, place.directory().to_owned())]);
         for name in [TOKEN_FILE, NODE_FILE, ".token.host.tmp", ".node.json.host.tmp"] {

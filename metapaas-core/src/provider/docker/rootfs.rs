@@ -38,7 +38,9 @@ pub(super) fn small(program: &Path, place: &Path, files: &[String]) -> io::Resul
         add(file, file, 0o644)?;
     }
     // What a container mounts over.
-    for (folder, mode) in [("/tmp", 0o1777), ("/dev", 0o755), ("/proc", 0o555), ("/sys", 0o555), ("/run", 0o755)] {
+    for (folder, mode) in
+        [("/tmp", 0o1777), ("/dev", 0o755), ("/proc", 0o555), ("/sys", 0o555), ("/run", 0o755)]
+    {
         folder_entry(&mut archive, Path::new(folder), mode, &mut made)?;
     }
     archive.into_inner()
@@ -86,7 +88,8 @@ fn relative(path: &Path) -> &Path {
 /// The loader of a program and the libraries that it finds, as the loader itself says; none for a static program.
 fn libraries(program: &Path) -> io::Result<Vec<PathBuf>> {
     let Some(loader) = loader(program)? else { return Ok(Vec::new()) };
-    let output = std::process::Command::new(&loader).arg("--list").arg(program).stdin(Stdio::null()).output()?;
+    let output =
+        std::process::Command::new(&loader).arg("--list").arg(program).stdin(Stdio::null()).output()?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
         return Err(io::Error::other(format!("{} --list {}: {text}", loader.display(), program.display())));
@@ -142,9 +145,11 @@ impl Debian {
     pub(super) fn choose(wanted: &Packages, packages: Vec<String>) -> Result<Self, ProviderError> {
         let suite = wanted.suite.clone().or_else(|| host_suite(&fs::read_to_string("/etc/os-release").ok()?));
         let suite = suite.ok_or_else(|| {
-            ProviderError::Terminal("this host is no Debian; say which release the image gets with --suite".to_owned())
+            ProviderError::Terminal(
+                "this host is no Debian; say which release the image gets with --suite".to_owned(),
+            )
         })?;
-        let mirror = wanted.mirror.clone().or_else(|| host_mirror(Path::new("/etc/apt")));
+        let mirror = wanted.mirror.clone().or_else(|| host_mirror(Path::new("/etc/apt"), &suite));
         Ok(Self { suite, mirror, packages })
     }
 
@@ -160,32 +165,45 @@ impl Debian {
         fs::create_dir_all(work).map_err(transient("make a folder for debootstrap"))?;
         let folder = tempfile::Builder::new().prefix("debootstrap-").tempdir_in(work);
         let folder = folder.map_err(transient("make a folder for debootstrap"))?;
-        let mut command = Command::new("debootstrap");
-        command
-            .args(["--variant=minbase", &format!("--include={}", self.packages.join(","))])
-            .arg(&self.suite)
-            .arg(folder.path())
-            .args(&self.mirror)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true);
+        let mut debootstrap = Command::new("debootstrap");
+        debootstrap.args(["--variant=minbase", &self.suite]).arg(folder.path()).args(&self.mirror);
         tracing::info!(suite = self.suite, mirror = self.mirror, "debootstrap runs; this takes minutes");
-        let output = command.output().await.map_err(|error| {
-            ProviderError::Terminal(format!("debootstrap cannot run: {error}; install the package debootstrap"))
-        })?;
-        if !output.status.success() {
-            let text = String::from_utf8_lossy(&output.stdout);
-            let last: Vec<&str> = text.lines().rev().take(5).collect();
-            let message = format!("{}: {}", output.status, last.into_iter().rev().collect::<Vec<_>>().join("; "));
-            return Err(transient("run debootstrap")(io::Error::other(message)));
-        }
+        run(debootstrap).await?;
+        // apt knows in which order packages are configured; debootstrap fails on those of Node.js.
+        let apt = |arguments: &[&str]| {
+            let mut chroot = Command::new("chroot");
+            chroot.arg(folder.path()).args(["apt-get", "--quiet", "--yes"]).args(arguments);
+            chroot.env("DEBIAN_FRONTEND", "noninteractive").env("PATH", metapaas_agent::launch::DEFAULT_PATH);
+            chroot
+        };
+        run(apt(&["update"])).await?;
+        let mut install = apt(&["install", "--no-install-recommends"]);
+        install.args(&self.packages);
+        tracing::info!(packages = self.packages.join(" "), "the packages are installed");
+        run(install).await?;
         for left in ["var/cache/apt/archives", "var/lib/apt/lists"] {
             // What is left over makes the image larger and does no other harm.
             let _ = fs::remove_dir_all(folder.path().join(left));
         }
         Ok(folder)
     }
+}
+
+/// Runs a program of the host; what it says last is in the error.
+async fn run(mut command: Command) -> Result<(), ProviderError> {
+    let name = command.as_std().get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let output = command.output().await.map_err(|error| {
+        ProviderError::Terminal(format!("{name} cannot run: {error}; install the package that has it"))
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let last: Vec<&str> = text.lines().rev().take(5).collect();
+    let message = format!("{}: {}", output.status, last.into_iter().rev().collect::<Vec<_>>().join("; "));
+    Err(ProviderError::Transient { action: format!("run {name}"), source: io::Error::other(message) })
 }
 
 fn host_suite(os_release: &str) -> Option<String> {
@@ -196,21 +214,26 @@ fn host_suite(os_release: &str) -> Option<String> {
     (value("ID")? == "debian").then(|| value("VERSION_CODENAME")).flatten()
 }
 
-/// The first source of packages that apt is told of, in either of its two forms.
-fn host_mirror(apt: &Path) -> Option<String> {
+/// The first source of the release's packages that apt is told of, in either of its two forms.
+fn host_mirror(apt: &Path, suite: &str) -> Option<String> {
     let mut files = vec![apt.join("sources.list")];
-    files.extend(fs::read_dir(apt.join("sources.list.d")).ok().into_iter().flatten().flatten().map(|entry| entry.path()));
+    let more = fs::read_dir(apt.join("sources.list.d")).ok().into_iter().flatten().flatten();
+    files.extend(more.map(|entry| entry.path()));
+    let is_url = |word: &&str| word.starts_with("http://") || word.starts_with("https://");
     files.iter().find_map(|file| {
         let text = fs::read_to_string(file).ok()?;
-        text.lines().find_map(|line| {
-            let words = line.split_whitespace();
-            let mut words = match line.strip_prefix("URIs:") {
-                Some(rest) => rest.split_whitespace(),
-                None if line.starts_with("deb ") => words,
-                None => return None,
-            };
-            words.find(|word| word.starts_with("http://") || word.starts_with("https://")).map(str::to_owned)
-        })
+        let old_form = text.lines().filter(|line| line.starts_with("deb ")).find_map(|line| {
+            let mut words = line.split_whitespace().skip_while(|word| !is_url(word));
+            words.next().filter(|_| words.next() == Some(suite))
+        });
+        let new_form = || {
+            text.split("\n\n").find_map(|stanza| {
+                let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name));
+                let is_wanted = field("Suites:")?.split_whitespace().any(|word| word == suite);
+                field("URIs:")?.split_whitespace().find(is_url).filter(|_| is_wanted)
+            })
+        };
+        old_form.or_else(new_form).map(str::to_owned)
     })
 }
 
@@ -248,7 +271,9 @@ mod tests {
     #[test]
     fn an_archive_has_the_program_and_what_it_is_linked_to() {
         let program = std::env::current_exe().unwrap();
-        let bytes = small(&program, Path::new("/usr/bin/metapaas"), &["/etc/passwd".into(), "/no/such".into()]).unwrap();
+        let bytes =
+            small(&program, Path::new("/usr/bin/metapaas"), &["/etc/passwd".into(), "/no/such".into()])
+                .unwrap();
         let mut archive = tar::Archive::new(bytes.as_slice());
         let entries = archive.entries().unwrap();
         let names: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
@@ -274,9 +299,14 @@ mod tests {
         assert_eq!(host_suite(text).as_deref(), Some("bookworm"));
         assert_eq!(host_suite("ID=arch\nVERSION_CODENAME=x\n"), None);
         let apt = tempfile::tempdir().unwrap();
-        assert_eq!(host_mirror(apt.path()), None);
-        fs::write(apt.path().join("sources.list"), "# deb http://no/\ndeb [signed-by=/k] http://m.example/debian x main\n")
-            .unwrap();
-        assert_eq!(host_mirror(apt.path()).as_deref(), Some("http://m.example/debian"));
+        let mirror = |suite| host_mirror(apt.path(), suite);
+        assert_eq!(mirror("x"), None);
+        let old = "# deb http://no/ x\ndeb http://vendor.example stable main\ndeb [signed-by=/k] http://m.example/debian x main\n";
+        fs::write(apt.path().join("sources.list"), old).unwrap();
+        assert_eq!(mirror("x").as_deref(), Some("http://m.example/debian"));
+        let new = "Types: deb\nURIs: http://vendor.example\nSuites: y-updates\n\nTypes: deb\nURIs: http://n.example\nSuites: y y-updates\n";
+        fs::create_dir(apt.path().join("sources.list.d")).unwrap();
+        fs::write(apt.path().join("sources.list.d/debian.sources"), new).unwrap();
+        assert_eq!(mirror("y").as_deref(), Some("http://n.example"));
     }
 }
