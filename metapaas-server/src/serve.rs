@@ -142,8 +142,8 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         stop: stop.clone(),
     });
     let limits = started.config.limits.clone();
-    let agents =
-        agent_socket.map(|socket| tokio::spawn(socket.serve(Http::for_agents(app.clone()), limits, stop.clone())));
+    let agents = agent_socket
+        .map(|socket| tokio::spawn(socket.serve(Http::for_agents(app.clone()), limits, stop.clone())));
     let listener =
         Listener { socket: listener, app: Http::new(app), tls, limits: started.config.limits.clone() };
     let server = tokio::spawn(listener.serve(stop.clone()));

@@ -77,7 +77,8 @@ fn s3(ctx: &Context, options: &Options) -> Result<(), Error> {
     let profile = if options.profile == "dev" { "debug" } else { &options.profile };
     let mut bench = Command::new(ctx.built(profile, "examples/bench"));
     bench.arg(ctx.built(profile, "metapaas-s3d")).arg(tools.join("bin/s3s-fs")).arg(&folder);
-    let measured = ctx.run(bench.arg(options.load.get(1).map_or("1000000".as_ref(), |keys| keys.as_os_str())));
+    let measured =
+        ctx.run(bench.arg(options.load.get(1).map_or("1000000".as_ref(), |keys| keys.as_os_str())));
     // It holds gigabytes that nobody wants.
     let _ = std::fs::remove_dir_all(&folder);
     measured
