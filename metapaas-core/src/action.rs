@@ -62,6 +62,14 @@ pub enum ActionError {
     /// The row is not in a state that allows it.
     #[error("{0}")]
     Refused(String),
+    /// The row is not in a state that allows it, and the answer says more in members of its own.
+    #[error("{reason}")]
+    RefusedWith {
+        /// Why.
+        reason: String,
+        /// Further members of the answer, such as a count.
+        members: serde_json::Map<String, Value>,
+    },
     /// A parameter does not fit.
     #[error("{name}: {detail}")]
     Parameter {
@@ -79,6 +87,21 @@ impl ActionError {
     /// The row is not in a state that allows it, for this reason.
     pub fn refused(reason: impl Into<String>) -> Self {
         Self::Refused(reason.into())
+    }
+
+    /// The same, with a member of the answer besides.
+    #[must_use]
+    pub fn with(self, name: &str, value: impl Into<Value>) -> Self {
+        match self {
+            Self::Refused(reason) => {
+                Self::RefusedWith { reason, members: serde_json::Map::from_iter([(name.to_owned(), value.into())]) }
+            }
+            Self::RefusedWith { reason, mut members } => {
+                members.insert(name.to_owned(), value.into());
+                Self::RefusedWith { reason, members }
+            }
+            other => other,
+        }
     }
 
     /// The parameter `name` does not fit.

@@ -36,7 +36,7 @@ pub fn collection_path(ty: &TypeDescriptor) -> String {
     let mut parts = Vec::new();
     let mut current = ty;
     while let Some(parent) = current.parent {
-        parts.push(format!("/{{{}}}/{}", parameter(parent), current.plural));
+        parts.push(format!("/{{{}}}/{}", parameter(parent), current.segment()));
         current = parent;
     }
     parts.push(format!("/v1/types/{}/{}", ty.slug, current.plural));
@@ -92,6 +92,7 @@ fn ty(registered: &RegisteredType) -> Value {
     let ty = registered.ty;
     json!({
         "plural": ty.plural,
+        "segment": ty.segment(),
         "name": ty.name,
         "parent": ty.parent.map(|parent| parent.plural),
         "path": collection_path(ty),

@@ -14,8 +14,10 @@ pub struct TypeDescriptor {
     pub name: &'static str,
     /// The instance type's slug, e.g. `s3`; children carry their root's.
     pub slug: &'static str,
-    /// Last path segment of the collection, e.g. `instances` or `access-keys`.
+    /// Names the type among those of its slug, e.g. `instances` or `access-keys`.
     pub plural: &'static str,
+    /// What paths say for [`Self::plural`], where two types of different parents have the same word there.
+    pub segment: Option<&'static str>,
     /// The doc comment, paragraphs separated by a blank line.
     pub doc: &'static str,
     /// The type this one lives under; `None` for an instance type.
@@ -247,6 +249,14 @@ impl TypeDescriptor {
             current = parent;
         }
         depth
+    }
+
+    /// Last path segment of the collection.
+    pub const fn segment(&self) -> &'static str {
+        match self.segment {
+            Some(segment) => segment,
+            None => self.plural,
+        }
     }
 
     /// `<slug>_<plural>` with underscores for hyphens.

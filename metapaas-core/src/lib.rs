@@ -10,6 +10,7 @@ pub mod describe;
 pub mod descriptor;
 pub mod error;
 pub mod field_type;
+pub mod hook;
 pub mod iam;
 pub mod migration;
 pub mod openapi;
@@ -47,6 +48,7 @@ pub use crate::descriptor::{FieldProblem, Spec, TypeDescriptor};
 pub use crate::field_type::{
     BucketName, Cidr, DnsName, Domain, Email, FieldEnum, FieldType, Json, Map, Ref, Secret,
 };
+pub use crate::hook::{Admission, ChangeKind, Denial, LeaveCall};
 pub use crate::paas_type::PaasType;
 pub use crate::plan::{Child, Desired, NewRow, NodeSpec, PlanError, Planned, Problem};
 pub use crate::plugin::Plugin;

@@ -74,6 +74,8 @@ pub struct DesiredTree {
     pub instance: DesiredRow,
     /// Its children and grandchildren by type, each in the order they were made.
     pub children: Vec<(&'static TypeDescriptor, Vec<DesiredRow>)>,
+    /// Those on their way out, in the same order.
+    pub leaving: Vec<(&'static TypeDescriptor, Vec<DesiredRow>)>,
     /// The nodes that it has, oldest first. Quotas are counted without them.
     pub nodes: Vec<ObservedNode>,
     /// What the operator has set for the plugin, an object.
@@ -93,7 +95,7 @@ impl DesiredTree {
     /// An instance with rows below it, without nodes and settings.
     pub fn new(instance: DesiredRow, children: Vec<(&'static TypeDescriptor, Vec<DesiredRow>)>) -> Self {
         let settings = Arc::new(Value::Object(serde_json::Map::new()));
-        Self { instance, children, nodes: Vec::new(), settings }
+        Self { instance, children, leaving: Vec::new(), nodes: Vec::new(), settings }
     }
 
     /// All rows of type `C` below the instance, in the order they were made.
@@ -101,13 +103,7 @@ impl DesiredTree {
     /// # Errors
     /// When a stored field is not of its kind.
     pub fn children<C: PaasType>(&self) -> Result<Vec<Child<C>>, FieldError> {
-        let of_type =
-            |ty: &TypeDescriptor| ty.plural == C::DESCRIPTOR.plural && ty.slug == C::DESCRIPTOR.slug;
-        let rows = self.children.iter().find(|(ty, _)| of_type(ty)).map(|(_, rows)| rows.as_slice());
-        rows.unwrap_or_default()
-            .iter()
-            .map(|row| Ok(Child { meta: row.meta.clone(), spec: C::from_spec(&row.spec)? }))
-            .collect()
+        typed(&self.children)
     }
 }
 
@@ -127,6 +123,14 @@ impl<T: PaasType> Desired<T> {
     /// When a stored field is not of its kind.
     pub fn children<C: PaasType>(&self) -> Result<Vec<Child<C>>, PlanError> {
         self.tree.children().map_err(PlanError::Field)
+    }
+
+    /// The rows of type `C` that are on their way out, or below one that is: nodes should let go of them.
+    ///
+    /// # Errors
+    /// When a stored field is not of its kind.
+    pub fn leaving<C: PaasType>(&self) -> Result<Vec<Child<C>>, PlanError> {
+        typed(&self.tree.leaving).map_err(PlanError::Field)
     }
 
     /// The nodes that the instance has, oldest first. A plan that looks at them still is a function of what it sees: it is
@@ -192,6 +196,17 @@ impl NewRow {
     pub fn of<C: PaasType>(row: &C) -> Self {
         Self { ty: C::DESCRIPTOR, spec: row.to_spec() }
     }
+}
+
+fn typed<C: PaasType>(
+    rows: &[(&'static TypeDescriptor, Vec<DesiredRow>)],
+) -> Result<Vec<Child<C>>, FieldError> {
+    let of_type = |ty: &TypeDescriptor| ty.plural == C::DESCRIPTOR.plural && ty.slug == C::DESCRIPTOR.slug;
+    let rows = rows.iter().find(|(ty, _)| of_type(ty)).map(|(_, rows)| rows.as_slice());
+    rows.unwrap_or_default()
+        .iter()
+        .map(|row| Ok(Child { meta: row.meta.clone(), spec: C::from_spec(&row.spec)? }))
+        .collect()
 }
 
 /// A node that an instance should have.

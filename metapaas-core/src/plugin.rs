@@ -9,6 +9,7 @@ use metapaas_agent::{Driver, Engine};
 
 use crate::action::{ActionCall, ActionDescriptor, ActionError};
 use crate::descriptor::{FieldDescriptor, TypeDescriptor};
+use crate::hook::{self, Admission, Denial, Hooks, LeaveCall};
 use crate::migration::Migrations;
 use crate::paas_type::PaasType;
 use crate::plan::{Desired, DesiredTree, NodeSpec, PlanError, Planned};
@@ -34,6 +35,8 @@ pub struct Plugin {
     pub engines: Vec<(&'static str, Engine)>,
     /// Actions by type.
     pub actions: Vec<(&'static TypeDescriptor, ActionDescriptor)>,
+    /// Hooks by type.
+    pub hooks: Vec<(&'static TypeDescriptor, Hooks)>,
     /// Versions that instances may choose, newest first, by slug.
     pub versions: Vec<(&'static str, &'static [&'static str])>,
     /// Types whose rows plans make; they are among `types` too.
@@ -68,6 +71,7 @@ impl Plugin {
             drivers: Vec::new(),
             engines: Vec::new(),
             actions: Vec::new(),
+            hooks: Vec::new(),
             versions: Vec::new(),
             managed: Vec::new(),
             settings: None,
@@ -168,6 +172,39 @@ impl Plugin {
     ) -> Self {
         let action = ActionDescriptor::declared(verb, doc, parameters.into(), run);
         self.actions.push((T::DESCRIPTOR, action));
+        self
+    }
+
+    /// Fills in fields of `T` that follow from the others, on create and on each update that changes one: `complete`
+    /// gets the row as it is to be, its fields found right, and as it was. On create it may set every field, outputs
+    /// too; later only those that requests may change. A secret that it sets is shown once, by the answer, unless it
+    /// is an output: an output secret is for the nodes alone.
+    #[must_use]
+    pub fn complete<T: PaasType>(self, complete: fn(T, Option<&T>) -> T) -> Self {
+        self.hook::<T>(Hooks { complete: Some(hook::complete(complete)), ..Hooks::default() })
+    }
+
+    /// Holds each change of a row of `T` to a rule on its whole instance, an `I`: `admit` gets the instance with all
+    /// below it as the change would leave it, in the same transaction. Changes of one instance come one after the
+    /// other, so that what it finds still holds when the change is kept.
+    #[must_use]
+    pub fn admit<I: PaasType, T: PaasType>(
+        self,
+        admit: fn(&Desired<I>, &Admission<T>) -> Result<(), Denial>,
+    ) -> Self {
+        self.hook::<T>(Hooks { admit: Some(hook::admit(admit)), ..Hooks::default() })
+    }
+
+    /// Decides whether a row of `T` may go. `leave` answers the row as its nodes are to know it while it leaves: it may
+    /// change outputs, which the plan finds in [`Desired::leaving`]. `DELETE` of such a row takes `?force=true`, also
+    /// when it is on its way out already.
+    #[must_use]
+    pub fn leave<T: PaasType>(self, leave: fn(T, &LeaveCall) -> Result<T, ActionError>) -> Self {
+        self.hook::<T>(Hooks { leave: Some(hook::leave(leave)), ..Hooks::default() })
+    }
+
+    fn hook<T: PaasType>(mut self, hooks: Hooks) -> Self {
+        self.hooks.push((T::DESCRIPTOR, hooks));
         self
     }
 

@@ -141,6 +141,7 @@ pub const fn instance(name: &'static str, slug: &'static str, doc: &'static str)
         name,
         slug,
         plural: "instances",
+        segment: None,
         doc,
         parent: None,
         key: Key::Name,

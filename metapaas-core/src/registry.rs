@@ -12,6 +12,7 @@ pub use self::check::Conflict;
 pub(crate) use self::check::compile;
 use crate::action::{ActionDescriptor, rotatable};
 use crate::descriptor::{Action, TypeDescriptor};
+use crate::hook::Hooks;
 use crate::plugin::{MakeDriver, PlanFn, Plugin, RoutesFn};
 
 /// Everything a control plane hosts.
@@ -43,6 +44,8 @@ pub struct RegisteredType {
     pub is_managed: bool,
     /// Declared actions, and those that the framework adds.
     pub actions: Vec<ActionDescriptor>,
+    /// What the plugin says of changes.
+    pub hooks: Hooks,
     /// Compiled `pattern` of each field.
     pub patterns: Vec<Option<Regex>>,
     /// Versions that instances may choose, newest first.
@@ -85,6 +88,7 @@ impl Registry {
                     children: Vec::new(),
                     is_managed: plugin.managed.iter().any(|of| same_type(of, ty)),
                     actions: actions(plugin, ty),
+                    hooks: hooks(plugin, ty),
                     patterns: ty
                         .fields
                         .iter()
@@ -147,9 +151,9 @@ impl Registry {
         self.roots.get(slug).map(|index| &self.types[*index])
     }
 
-    /// The type right below `parent` with that plural.
-    pub fn child(&self, parent: &RegisteredType, plural: &str) -> Option<&RegisteredType> {
-        parent.children.iter().map(|index| &self.types[*index]).find(|child| child.ty.plural == plural)
+    /// The type right below `parent` with that word in paths.
+    pub fn child(&self, parent: &RegisteredType, segment: &str) -> Option<&RegisteredType> {
+        parent.children.iter().map(|index| &self.types[*index]).find(|child| child.ty.segment() == segment)
     }
 
     /// The type of that slug and plural.
@@ -220,6 +224,16 @@ fn actions(plugin: &Plugin, ty: &TypeDescriptor) -> Vec<ActionDescriptor> {
         plugin.actions.iter().filter(|(of, _)| same_type(of, ty)).map(|(_, action)| action.clone());
     let rotate = rotatable(ty.fields).next().map(|_| ActionDescriptor::rotate());
     declared.chain(rotate).collect()
+}
+
+/// The hooks that the plugin declares for a type, one of each; [`check`] sees to that.
+fn hooks(plugin: &Plugin, ty: &TypeDescriptor) -> Hooks {
+    let declared = plugin.hooks.iter().filter(|(of, _)| same_type(of, ty)).map(|(_, hooks)| hooks.clone());
+    declared.fold(Hooks::default(), |all, one| Hooks {
+        complete: one.complete.or(all.complete),
+        admit: one.admit.or(all.admit),
+        leave: one.leave.or(all.leave),
+    })
 }
 
 /// Whether two descriptors are of the same type. Constants may stand at several addresses.

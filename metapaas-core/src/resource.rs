@@ -196,6 +196,8 @@ pub struct Change {
     pub deletion_protection: Option<bool>,
     /// New canonical JSON of fields, by index into the descriptor's fields.
     pub fields: Vec<(usize, Value)>,
+    /// Fields whose secret is new, to be shown once: indexes into the descriptor's fields.
+    pub generated: Vec<usize>,
 }
 
 impl Change {

@@ -1,6 +1,7 @@
 //! Request bodies to checked values. Every problem is found at once, each with its JSON pointer.
 
 mod action;
+mod hook;
 mod kind;
 mod meta;
 
@@ -8,6 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use self::action::{Acted, action, parameters};
+pub use self::hook::leave;
 pub use self::kind::canonical;
 pub(crate) use self::kind::{duration_millis, timestamp, whole_numbers};
 pub(crate) use self::meta::{DESCRIPTION_MAX, IGNORED};
@@ -100,6 +102,9 @@ pub fn create(
         spec.insert(field.name.into(), value);
     }
     finish(ty.check, &spec, None, problems, &forbidden, registered)?;
+    let (completed, shown) = hook::complete(registered, &spec, None)?;
+    spec.extend(completed.into_iter().map(|(index, value)| (ty.fields[index].name.to_owned(), value)));
+    generated.extend(shown);
     let fields = ty.fields.iter().map(|field| spec.remove(field.name).unwrap_or(Value::Null)).collect();
     Ok(NewResource {
         project_id,
@@ -207,6 +212,13 @@ pub fn update(
     }
     let check = if change.fields.is_empty() { None } else { ty.check };
     finish(check, &spec, Some(stored), problems, &forbidden, registered)?;
+    if !change.fields.is_empty() {
+        let (completed, shown) = hook::complete(registered, &spec, Some(stored))?;
+        change.fields.retain(|(index, _)| !completed.iter().any(|(other, _)| other == index));
+        change.fields.extend(completed);
+        change.fields.sort_unstable_by_key(|(index, _)| *index);
+        change.generated = shown;
+    }
     Ok(change)
 }
 
@@ -265,11 +277,7 @@ fn finish(
     if problems.is_empty()
         && let Some(check) = check
     {
-        problems.extend(check(spec, old).into_iter().map(|problem| {
-            let pointer =
-                if problem.field.is_empty() { String::new() } else { format!("/{}", problem.field) };
-            Problem::new(pointer, "INVALID_VALUE", problem.detail)
-        }));
+        problems.extend(check(spec, old).into_iter().map(crate::hook::problem));
     }
     if !problems.is_empty() {
         return Err(Error::invalid(problems));

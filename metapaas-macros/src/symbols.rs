@@ -96,6 +96,7 @@ impl Place {
 pub(crate) const SLUG: &str = "slug";
 pub(crate) const PARENT: &str = "parent";
 pub(crate) const PLURAL: &str = "plural";
+pub(crate) const SEGMENT: &str = "segment";
 pub(crate) const KEY: &str = "key";
 pub(crate) const SCOPE: &str = "scope";
 pub(crate) const ELEMENT: &str = "element";
@@ -145,6 +146,15 @@ pub(crate) static TYPE_KEYS: &[Key] = &[
         meaning: "The last part of the collection's path: lower-case words joined by hyphens, at most 31 characters. \
                   For an instance type it is always `instances`.",
         example: r#"plural = "access-keys""#,
+    },
+    Key {
+        name: SEGMENT,
+        form: Form::Text,
+        place: Place::Child,
+        meaning: "What the collection's path says in place of the plural, of the same form. The plural names the type in \
+                  tables and permissions, so it is its own; two types under different parents may have the same \
+                  segment.",
+        example: r#"segment = "policies""#,
     },
     Key {
         name: KEY,

@@ -21,6 +21,7 @@ impl PaasType for Reservation {
         name: "Reservation",
         slug: "ports",
         plural: "instances",
+        segment: None,
         doc: "Ports that belong to a tenant.",
         parent: None,
         key: Key::Name,

@@ -79,6 +79,7 @@ const BASE: TypeDescriptor = TypeDescriptor {
     name: "",
     slug: "iam",
     plural: "",
+    segment: None,
     doc: "",
     parent: None,
     key: Key::Name,

@@ -6,7 +6,8 @@ use utoipa::openapi::{PathItem, Required};
 
 use super::Parts;
 use super::build::{
-    JSON, ObjectExt, OperationExt, answer, body, closed, operation, or_stream, path, shared_parameter, string,
+    JSON, ObjectExt, OperationExt, answer, body, boolean, closed, operation, or_stream, path, query,
+    shared_parameter, string,
 };
 use super::field::{Place, field};
 use crate::action::ActionDescriptor;
@@ -74,7 +75,8 @@ impl Names {
 /// Adds all paths of the type.
 pub(super) fn add(parts: &mut Parts, registered: &RegisteredType, names: &Names) {
     let is_managed = registered.is_managed;
-    let operations = Operations { ty: registered.ty, names, tag: type_name(registered.ty), is_managed };
+    let operations =
+        Operations { ty: registered.ty, registered, names, tag: type_name(registered.ty), is_managed };
     let collection = collection_path(registered.ty);
     let item = format!("{collection}/{{{}}}", parameter(registered.ty));
     let above = keys(registered.ty.parent);
@@ -103,6 +105,7 @@ fn keys(ty: Option<&TypeDescriptor>) -> Vec<Parameter> {
 
 struct Operations<'a> {
     ty: &'static TypeDescriptor,
+    registered: &'a RegisteredType,
     names: &'a Names,
     tag: String,
     /// Its rows are the platform's: there is nothing to make, change or delete.
@@ -167,6 +170,13 @@ impl Operations<'_> {
             .change("delete", Action::Delete, "Delete")
             .response("202", underway)
             .response("204", answer("It is gone.", None, &[]));
+        let delete = match &self.registered.hooks.leave {
+            Some(_) => {
+                let force = boolean("").default(Some(serde_json::json!(false)));
+                delete.parameter(query("force", force, "Whether it goes with all that it holds."))
+            }
+            None => delete,
+        };
         with_parameters(own)
             .operation(HttpMethod::Get, read)
             .operation(HttpMethod::Patch, update)

@@ -382,7 +382,10 @@ impl Reconciler {
         let observed = instance.meta.observed_generation;
         let mut gone: Vec<&Resource> = Vec::new();
         for row in children.iter().flatten() {
-            let leaves = row.is_deleting() && row.meta.held_generation <= observed;
+            let leaves = row.is_deleting()
+                && row.meta.held_generation <= observed
+                // What a node cannot let go of is not gone.
+                && summary::refusal(row, &errors).is_none();
             if leaves || gone.iter().any(|above| above.meta.id == row.meta.parent_id) {
                 gone.push(row);
                 continue;

@@ -187,10 +187,12 @@ pub fn told(row: &Resource, nodes: &[Node]) -> Resource {
 /// A child as it is now that its instance has `observed` in force and its nodes refused `errors`.
 pub fn child(before: &Resource, observed: i64, errors: &[ItemError], now: DateTime<Utc>) -> Resource {
     let mut after = before.clone();
-    let item = item(before);
     let in_force = before.meta.held_generation <= observed;
-    let refusal = errors.iter().find(|error| error.item == item).filter(|_| in_force);
+    let refusal = refusal(before, errors).filter(|_| in_force);
     let (status, ready) = match refusal {
+        Some(error) if before.is_deleting() => {
+            (Status::Deleting, Ready::no(error.code.clone(), error.message.clone()))
+        }
         _ if before.is_deleting() => (Status::Deleting, Ready::no("Deleting", "a node still has it")),
         Some(error) => (Status::Error, Ready::no(error.code.clone(), error.message.clone())),
         None if in_force => (Status::Active, Ready::Yes),
@@ -207,6 +209,12 @@ pub fn child(before: &Resource, observed: i64, errors: &[ItemError], now: DateTi
         after.meta.observed_generation = before.meta.generation;
     }
     after
+}
+
+/// What a node says against a row.
+pub fn refusal<'a>(row: &Resource, errors: &'a [ItemError]) -> Option<&'a ItemError> {
+    let item = item(row);
+    errors.iter().find(|error| error.item == item)
 }
 
 /// Whether what is shown of the two differs, the times aside.

@@ -103,10 +103,24 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
                     format!("{owner}: table `{}` is that of {other}; change slug or plural", ty.table()),
                 );
             }
-            if ty.parent.is_some() && RESERVED_PLURALS.contains(&ty.plural) {
+            if ty.parent.is_some() && RESERVED_PLURALS.contains(&ty.segment()) {
                 add(
                     "ROUTE_OVERLAP",
-                    format!("{owner}: plural `{}` is a path of the framework; choose another", ty.plural),
+                    format!("{owner}: `{}` is a path of the framework; choose another", ty.segment()),
+                );
+            }
+            let is_beside = |other: &&&TypeDescriptor| {
+                other.parent.zip(ty.parent).is_some_and(|(one, other)| same_type(one, other))
+            };
+            if let Some(parent) = ty.parent
+                && registered
+                    .iter()
+                    .filter(is_beside)
+                    .any(|other| other.segment() == ty.segment() && other.plural != ty.plural)
+            {
+                add(
+                    "ROUTE_OVERLAP",
+                    format!("{owner}: {} has `{}` below it already; choose another", parent.name, ty.segment()),
                 );
             }
             if let Some(parent) = ty.parent
@@ -142,6 +156,7 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
             }
         }
         actions(plugin, &mut add);
+        hooks(plugin, &mut add);
         for (slug, _) in &plugin.plans {
             if !plugin.drivers.iter().any(|(of, _)| of == slug) {
                 add(
@@ -206,6 +221,20 @@ fn actions(plugin: &Plugin, add: &mut impl FnMut(&'static str, String)) {
             if parameter.pattern.is_some_and(|pattern| compile(pattern).is_err()) {
                 add("INVALID_PATTERN", format!("{parameter_place} is no regular expression"));
             }
+        }
+    }
+}
+
+fn hooks(plugin: &Plugin, add: &mut impl FnMut(&'static str, String)) {
+    let mut seen = HashSet::new();
+    for (ty, hooks) in &plugin.hooks {
+        let place = format!("a hook of {} of plugin `{}`", ty.name, plugin.name);
+        if !plugin.types.iter().any(|own| same_type(own, ty)) {
+            add("FOREIGN_TYPE", format!("{place}: the plugin does not register that type"));
+        }
+        let kind = (hooks.complete.is_some(), hooks.admit.is_some(), hooks.leave.is_some());
+        if !seen.insert((ty.table(), kind)) {
+            add("DUPLICATE_HOOK", format!("{place} is declared twice"));
         }
     }
 }

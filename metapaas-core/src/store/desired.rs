@@ -61,7 +61,7 @@ pub(crate) fn wanted(
     }
 }
 
-/// The tree that plan functions see: rows on their way out, and all below them, are left out.
+/// The tree that plan functions see: rows on their way out, and all below them, stand apart.
 pub(crate) fn desired(
     registry: &Registry,
     keys: &KeyRing,
@@ -71,21 +71,24 @@ pub(crate) fn desired(
     nodes: &[Node],
 ) -> Result<DesiredTree, StoreError> {
     let mut leaving: Vec<Uuid> = Vec::new();
-    let mut kept = Vec::new();
+    let (mut kept, mut going) = (Vec::new(), Vec::new());
     for (registered, rows) in registry.below(root.index).zip(children) {
-        let mut stay = Vec::new();
+        let (mut stay, mut go) = (Vec::new(), Vec::new());
         for row in rows {
             if row.is_deleting() || leaving.contains(&row.meta.parent_id) {
                 leaving.push(row.meta.id);
+                go.push(desired_row(keys, row)?);
             } else {
                 stay.push(desired_row(keys, row)?);
             }
         }
         kept.push((registered.ty, stay));
+        going.push((registered.ty, go));
     }
     Ok(DesiredTree {
         instance: desired_row(keys, instance)?,
         children: kept,
+        leaving: going,
         nodes: nodes.iter().map(observed).collect(),
         settings: registry.settings(root),
     })
@@ -107,7 +110,7 @@ pub(crate) fn observed(node: &Node) -> ObservedNode {
     }
 }
 
-fn desired_row(keys: &KeyRing, row: &Resource) -> Result<DesiredRow, StoreError> {
+pub(crate) fn desired_row(keys: &KeyRing, row: &Resource) -> Result<DesiredRow, StoreError> {
     let fields = row.ty.fields.iter().zip(&row.fields);
     let spec = fields
         .map(|(field, datum)| {

@@ -1,6 +1,7 @@
 //! Rows of the hosted types: what requests do to them. Every function takes the [`Allowed`] token.
 
 mod act;
+mod admission;
 mod change;
 mod conflict;
 pub(super) mod diff;

@@ -82,7 +82,7 @@ pub fn action(
         ActionRun::Declared(run) => {
             let status = current.meta.status.clone();
             let call = ActionCall { meta: current.into(), status, parameters, now, tree };
-            let answered = run(stored, &call).map_err(|error| refusal(action, error))?;
+            let answered = run(stored, &call).map_err(|error| refusal(action.verb, error))?;
             differences(registered, stored, &answered).map_err(|problems| broken(action, problems))?
         }
     };
@@ -150,7 +150,7 @@ fn rotate(
 }
 
 /// What differs, in canonical form and held to the type's rules.
-fn differences(
+pub(super) fn differences(
     registered: &RegisteredType,
     stored: &Spec,
     answered: &Spec,
@@ -210,13 +210,16 @@ fn one(field: &FieldDescriptor, value: &Value, old: Option<&Value>, problems: &m
     value
 }
 
-fn refusal(action: &ActionDescriptor, error: ActionError) -> Error {
+pub(super) fn refusal(verb: &str, error: ActionError) -> Error {
     match error {
         ActionError::Refused(reason) => Error::new(ErrorCode::InvalidState, reason),
+        ActionError::RefusedWith { reason, members } => {
+            Error { extra: members, ..Error::new(ErrorCode::InvalidState, reason) }
+        }
         ActionError::Parameter { name, detail } => {
             Error::invalid_at(format!("/{name}"), "INVALID_VALUE", detail)
         }
-        ActionError::Field(error) => Error::internal(format!("the action {}: {error}", action.verb)),
+        ActionError::Field(error) => Error::internal(format!("the action {verb}: {error}")),
     }
 }
 

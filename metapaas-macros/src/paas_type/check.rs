@@ -47,6 +47,9 @@ fn check_instance(model: &Model, errors: &mut Errors) {
     if let Some(plural) = &model.plural {
         errors.at(plural.key, "the plural of an instance type is always `instances`; remove `plural`");
     }
+    if let Some(segment) = &model.segment {
+        errors.at(segment.key, "the path of an instance type always ends in `instances`; remove `segment`");
+    }
     if let Some(element) = &model.element
         && !is_hyphenated(&element.value.value())
     {
@@ -75,6 +78,14 @@ fn check_child(model: &Model, errors: &mut Errors) {
         && (path.path.is_ident(&model.ident) || path.path.is_ident("Self"))
     {
         errors.over(&parent.value, "a type cannot be its own parent");
+    }
+    if let Some(segment) = &model.segment {
+        let name = segment.value.value();
+        if RESERVED_PLURALS.contains(&name.as_str()) {
+            errors.at(segment.value.span(), format!("`{name}` is a path of the framework; choose another segment"));
+        } else if !is_hyphenated(&name) {
+            refuse_text(&segment.value, "segment", HYPHENATED, is_hyphenated, errors);
+        }
     }
     match &model.plural {
         None if model.complete => {

@@ -67,6 +67,10 @@ fn options(model: &Model) -> Vec<TokenStream> {
         let fields = model.fields.iter().map(field);
         options.push(quote!(fields: &[#(#fields),*]));
     }
+    if let Some(segment) = &model.segment {
+        let segment = &segment.value;
+        options.push(quote!(segment: mp::Some(#segment)));
+    }
     match model.row_key() {
         RowKey::Name => {}
         RowKey::Field(field) => options.push(quote!(key: mp::Key::Field(#field))),

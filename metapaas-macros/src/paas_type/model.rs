@@ -17,6 +17,8 @@ pub(crate) struct Model {
     pub(crate) parent: Option<Given<Type>>,
     /// `plural`
     pub(crate) plural: Option<Given<LitStr>>,
+    /// `segment`
+    pub(crate) segment: Option<Given<LitStr>>,
     /// `key`
     pub(crate) key: Option<Given<LitStr>>,
     /// `element`

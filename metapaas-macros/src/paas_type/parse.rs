@@ -122,6 +122,7 @@ fn model(item: &mut ItemStruct, entries: Vec<Entry>, complete: bool, errors: &mu
         slug: None,
         parent: None,
         plural: None,
+        segment: None,
         key: None,
         element: None,
         scope: None,
@@ -139,6 +140,7 @@ fn model(item: &mut ItemStruct, entries: Vec<Entry>, complete: bool, errors: &mu
             (symbols::SLUG, Value::Text(value)) => model.slug = Some(Given { key: at, value }),
             (symbols::PARENT, Value::Type(value)) => model.parent = Some(Given { key: at, value: *value }),
             (symbols::PLURAL, Value::Text(value)) => model.plural = Some(Given { key: at, value }),
+            (symbols::SEGMENT, Value::Text(value)) => model.segment = Some(Given { key: at, value }),
             (symbols::KEY, Value::Text(value)) => model.key = Some(Given { key: at, value }),
             (symbols::ELEMENT, Value::Text(value)) => model.element = Some(Given { key: at, value }),
             (symbols::SCOPE, Value::Text(text)) => {

@@ -109,6 +109,9 @@ pub struct Delete {
     /// Wait until it is gone
     #[arg(long)]
     pub(super) wait: bool,
+    /// Delete it with all that it holds, where its type would refuse
+    #[arg(long)]
+    pub(super) force: bool,
     /// Check everything and tell what would happen, change nothing
     #[arg(long)]
     pub(super) dry_run: bool,

@@ -63,7 +63,7 @@ pub(crate) fn collection<'a>(types: &'a Types, text: &str) -> Result<Collection<
     let (hosted, ty) = walk(types, &parts)?;
     if parts.len().is_multiple_of(2) {
         let mut choices: Vec<String> =
-            hosted.below(ty).map(|child| format!("{text}/{}", child.plural)).collect();
+            hosted.below(ty).map(|child| format!("{text}/{}", child.segment())).collect();
         choices.sort();
         let below = if choices.is_empty() {
             String::new()
@@ -145,8 +145,8 @@ fn walk<'a>(types: &'a Types, parts: &[String]) -> Result<(&'a HostedType, &'a T
     let hosted = types.find(slug)?;
     let mut ty = hosted.root()?;
     for plural in parts.skip(1).step_by(2) {
-        ty = hosted.below(ty).find(|child| child.plural == *plural).ok_or_else(|| {
-            let known: Vec<&str> = hosted.below(ty).map(|child| child.plural.as_str()).collect();
+        ty = hosted.below(ty).find(|child| child.segment() == plural).ok_or_else(|| {
+            let known: Vec<&str> = hosted.below(ty).map(TypeInfo::segment).collect();
             let of = singular(hosted, ty);
             CliError::NotFound(match known.as_slice() {
                 [] => format!("a {of} has nothing below it, so no `{plural}`"),

@@ -174,6 +174,9 @@ pub(super) async fn delete(client: &mut Client<'_>, arguments: &Delete) -> Resul
     if arguments.dry_run {
         query.push(("dry_run", "true".into()));
     }
+    if arguments.force {
+        query.push(("force", "true".into()));
+    }
     let answer = client.api.delete_if(&item.url, &query, arguments.if_match.as_deref()).await?;
     if arguments.dry_run {
         client.output.say(&format!("{label} would be deleted"))?;

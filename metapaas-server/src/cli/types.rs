@@ -33,8 +33,10 @@ pub(crate) struct HostedType {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct TypeInfo {
-    /// Last part of the collection's path.
+    /// Names it among the types of its slug.
     pub(crate) plural: String,
+    /// Last part of the collection's path; the plural unless the server says otherwise.
+    segment: String,
     /// The plural of the type above.
     pub(crate) parent: Option<String>,
     /// Path of the collection, with `{..}` for the keys of the rows above.
@@ -118,6 +120,11 @@ impl HostedType {
 }
 
 impl TypeInfo {
+    /// Last part of the collection's path.
+    pub(crate) fn segment(&self) -> &str {
+        if self.segment.is_empty() { &self.plural } else { &self.segment }
+    }
+
     /// The field that names a row; rows without one have only an id.
     pub(crate) fn key(&self) -> Option<&str> {
         self.key.as_deref().filter(|key| *key != "id")
@@ -259,7 +266,7 @@ fn usual_path(hosted: &HostedType, ty: &TypeInfo) -> String {
     for _ in 0..hosted.types.len() {
         let Some(parent) = &current.parent else { break };
         let Some(above) = hosted.types.iter().find(|other| other.plural == *parent) else { break };
-        parts.push(current.plural.clone());
+        parts.push(current.segment().to_owned());
         parts.push(key(above));
         current = above;
     }

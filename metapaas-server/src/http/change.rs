@@ -9,6 +9,7 @@ use metapaas_core::authz::Allowed;
 use metapaas_core::error::Error;
 use metapaas_core::reconcile::forecast;
 use metapaas_core::reconcile::plan::Step;
+use metapaas_core::registry::RegisteredType;
 use metapaas_core::resource::Resource;
 use metapaas_core::store::{Answer, Effect, InFlight, Once, Render, Store, WouldBe, WriteOptions, Written};
 use serde::Serialize;
@@ -47,13 +48,33 @@ impl Wishes {
     /// # Errors
     /// `InvalidRequest` with every problem.
     pub(super) fn of_row(query: Option<&str>, headers: &HeaderMap) -> Result<Self, Error> {
-        let mut query = Query::parse(query, &["project_id", "dry_run", "if_generation_match"]);
+        Self::read(Query::parse(query, &["project_id", "dry_run", "if_generation_match"]), headers)
+    }
+
+    fn read(mut query: Query, headers: &HeaderMap) -> Result<Self, Error> {
         let project = query.id("project_id");
         let effect = effect(&mut query);
         let generation = query.number("if_generation_match", i64::MAX.unsigned_abs());
         query.finish()?;
         let generation = generation.map(u64::cast_signed);
         Ok(Self { project, effect, preconditions: Preconditions::of(headers, generation)? })
+    }
+
+    /// Reads those of a delete, and whether it is to be done by force, where the type knows such a thing.
+    ///
+    /// # Errors
+    /// `InvalidRequest` with every problem.
+    pub(super) fn of_delete(
+        registered: &RegisteredType,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<(Self, bool), Error> {
+        if registered.hooks.leave.is_none() {
+            return Ok((Self::of_row(query, headers)?, false));
+        }
+        let mut query = Query::parse(query, &["project_id", "dry_run", "if_generation_match", "force"]);
+        let force = query.flag("force");
+        Ok((Self::read(query, headers)?, force))
     }
 
     /// Reads those of a create: there is no row yet to ask anything of.
@@ -175,10 +196,10 @@ fn location(row: &Resource) -> String {
     let root = format!("/v1/types/{}/instances/{}", row.ty.slug, row.meta.instance_id);
     match row.ty.depth() {
         0 => root,
-        1 => format!("{root}/{}/{}", row.ty.plural, row.meta.id),
+        1 => format!("{root}/{}/{}", row.ty.segment(), row.meta.id),
         _ => {
-            let above = row.ty.parent.map_or("", |parent| parent.plural);
-            format!("{root}/{above}/{}/{}/{}", row.meta.parent_id, row.ty.plural, row.meta.id)
+            let above = row.ty.parent.map_or("", |parent| parent.segment());
+            format!("{root}/{above}/{}/{}/{}", row.meta.parent_id, row.ty.segment(), row.meta.id)
         }
     }
 }

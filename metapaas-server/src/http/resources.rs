@@ -14,8 +14,8 @@ use metapaas_core::error::{Error, ErrorCode};
 use metapaas_core::query::{Selected, Selection};
 use metapaas_core::registry::RegisteredType;
 use metapaas_core::request::RequestContext;
-use metapaas_core::resource::Resource;
-use metapaas_core::store::{Locator, WriteOptions, Written};
+use metapaas_core::resource::{Change, Resource};
+use metapaas_core::store::{Locator, WriteOptions, Written, now};
 use metapaas_core::validate::{self, UpdateMode};
 use serde::Serialize;
 use serde_json::Value;
@@ -279,13 +279,22 @@ impl Call<'_> {
     }
 
     async fn delete(&self, registered: &RegisteredType, mut locator: Locator) -> Answer {
-        let wishes = Wishes::of_row(self.query, self.headers)?;
+        let (wishes, force) = Wishes::of_delete(registered, self.query, self.headers)?;
         locator.project = wishes.project;
         let allowed = self.allowed(registered, Action::Delete);
         let (store, allowed, options) = (&self.app.store, &allowed, &wishes.options());
         let deleted = self
             .with_fresh(registered, allowed, &locator, &wishes.preconditions, |current| {
-                async move { store.delete(allowed, registered, &current, options).await }.boxed()
+                async move {
+                    let change = match registered.hooks.leave {
+                        None => Change::default(),
+                        Some(_) => {
+                            validate::leave(registered, &current, &store.reveal(&current)?, force, now())?
+                        }
+                    };
+                    store.let_go(allowed, registered, &current, change, options).await
+                }
+                .boxed()
             })
             .await?;
         Ok(self.written(deleted, allowed, &changed(StatusCode::ACCEPTED))?)

@@ -15,6 +15,7 @@ const DATA: &[&str] = &[
     "error",
     "event",
     "field_type",
+    "hook",
     "migration",
     "migrations",
     "paas_type",

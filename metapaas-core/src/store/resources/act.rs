@@ -14,6 +14,7 @@ use crate::action::ActionDescriptor;
 use crate::authz::Allowed;
 use crate::descriptor::Spec;
 use crate::error::Error;
+use crate::hook::ChangeKind;
 use crate::registry::RegisteredType;
 use crate::resource::Resource;
 use crate::store::operations::{OperationRecord, OperationStatements, OperationStatus};
@@ -148,7 +149,7 @@ impl Store {
         args[slots::DETAIL] = Arg::from(raw_json(&detail));
         let keep =
             KeepOperation { statements: Arc::clone(&self.operation), operation: begun.operation.clone() };
-        let options = options.with(Arc::new(keep));
+        let options = self.admitting(registered, ChangeKind::Update, current, &options.with(Arc::new(keep)))?;
         let operation = Some(&self.statements(registered).act);
         let write = Write { action: "act", operation, args: &args, row };
         match self.write(write, &options).await {

@@ -14,6 +14,7 @@ use super::{diff, now};
 use crate::authz::Allowed;
 use crate::descriptor::FieldDescriptor;
 use crate::error::{Error, ErrorCode};
+use crate::hook::ChangeKind;
 use crate::registry::RegisteredType;
 use crate::resource::ids::new_id;
 use crate::resource::{Change, Datum, Meta, NewResource, Resource};
@@ -80,9 +81,10 @@ impl Store {
                 datum(field, value, &args[slots::FIELDS + index])
             };
         }
+        let options = self.admitting(registered, ChangeKind::Create, &resource, options)?;
         let operation = Some(&self.statements(registered).create);
         let write = Write { action: "create", operation, args: &args, row: resource };
-        match self.write(write, options).await {
+        match self.write(write, &options).await {
             Ok(written) => Ok(written),
             Err(reason) => {
                 let guarded = || parent.map_or_else(|| Error::internal("a create answered no row"), deleting);
@@ -134,14 +136,26 @@ impl Store {
         }
         let mut args = self.arguments(allowed, &updated, &key, "updated", None);
         args[slots::GENERATION_STEP] = Arg::from(i64::from(changes_spec));
+        let new_secrets: Vec<(usize, Value)> =
+            change.fields.iter().filter(|(index, _)| change.generated.contains(index)).cloned().collect();
         self.field_arguments(current, change.fields, &mut args, &mut updated);
         args[slots::DETAIL] = Arg::from(raw_json(&diff::detail(current, &updated)));
+        if options.effect == Effect::Kept {
+            for (index, value) in &new_secrets {
+                updated.fields[*index] = Datum::Written(value.clone());
+            }
+        }
+        let options = self.admitting(registered, ChangeKind::Update, current, options)?;
         let operation = Some(&self.statements(registered).update);
         let write = Write { action: "update", operation, args: &args, row: updated };
-        match self.write(write, options).await {
+        match self.write(write, &options).await {
             Ok(written) => {
-                if let Written::Kept(row) = &written {
-                    self.recent.insert(row.meta.id, (**row).clone());
+                match &written {
+                    // A row that shows a secret this once is not to be answered again.
+                    Written::Kept(row) if new_secrets.is_empty() => {
+                        self.recent.insert(row.meta.id, (**row).clone());
+                    }
+                    _ => self.recent.invalidate(&current.meta.id),
                 }
                 Ok(written)
             }
@@ -189,9 +203,24 @@ impl Store {
         current: &Resource,
         options: &WriteOptions,
     ) -> Result<Written, Error> {
+        self.let_go(allowed, registered, current, Change::default(), options).await
+    }
+
+    /// The same, with what the type's hook notes on the row for its nodes.
+    ///
+    /// # Errors
+    /// As [`Self::delete`].
+    pub async fn let_go(
+        &self,
+        allowed: &Allowed,
+        registered: &RegisteredType,
+        current: &Resource,
+        change: Change,
+        options: &WriteOptions,
+    ) -> Result<Written, Error> {
         let key = current.key();
         allowed.on_row(current.meta.project_id, &key)?;
-        if current.is_deleting() {
+        if current.is_deleting() && change.is_empty() {
             return self.unchanged("delete", current, options).await;
         }
         // Whoever sets it meanwhile raises the revision, which the statement names.
@@ -207,13 +236,15 @@ impl Store {
         going.meta.updated_at = now;
         going.meta.deleting_at = Some(now);
         going.meta.status = "DELETING".into();
+        let mut args = self.arguments(allowed, &going, &key, "deleting", None);
+        self.field_arguments(current, change.fields, &mut args, &mut going);
         for (field, datum) in registered.ty.fields.iter().zip(&mut going.fields) {
             if is_dropped_reference(field) {
                 *datum = Datum::Null;
             }
         }
-        let detail = diff::detail(current, &going);
-        let args = self.arguments(allowed, &going, &key, "deleting", Some(&detail));
+        args[slots::DETAIL] = Arg::from(raw_json(&diff::detail(current, &going)));
+        let options = &self.admitting(registered, ChangeKind::Delete, current, options)?;
         let references = &self.references[registered.index];
         let unused = references.may_be_used().then(|| {
             let (references, row, args) = (references.clone(), current.clone(), args.clone());

@@ -24,6 +24,7 @@ pub struct WouldBe {
 }
 
 /// Reads an instance inside of a transaction.
+#[derive(Debug)]
 pub(super) struct TreeReader {
     instance: Uuid,
     root: (&'static TypeDescriptor, Statement),

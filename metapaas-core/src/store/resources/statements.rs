@@ -454,13 +454,16 @@ fn mark_deleting(dialect: Dialect, ty: &TypeDescriptor, limits: Option<SimpleExp
         }
     }
     // What goes keeps nothing else from going.
-    for field in ty.fields.iter().filter(|field| is_dropped_reference(field)) {
+    for field in ty.fields.iter().filter(|field| is_dropped_reference(field) && !field.output) {
         update.value(Alias::new(field.name), Expr::cust("NULL"));
+    }
+    // What nodes are to know of a row while it leaves. It may be told once more, with more force.
+    for (index, field) in ty.fields.iter().enumerate().filter(|(_, field)| field.output) {
+        update.value(Alias::new(field.name), field_slot(index));
     }
     update
         .and_where(Expr::col(Alias::new("id")).eq(slot(slots::ID)))
         .and_where(Expr::col(Alias::new("revision")).eq(slot(slots::OLD_REVISION)))
-        .and_where(Expr::col(Alias::new("deleting_at")).is_null())
         .returning(Query::returning().columns(returned(ty).into_iter().map(Alias::new)));
     end(builder.guard(ROW, update), dialect, ty, &returned(ty))
 }
