@@ -37,6 +37,8 @@ pub const PLUGINS: &[fn() -> Plugin] = &[
     metapaas_plugin_demo::plugin,
     #[cfg(feature = "app")]
     metapaas_plugin_app::plugin,
+    #[cfg(feature = "s3")]
+    metapaas_plugin_s3::plugin,
 ];
 
 /// A line for people, on standard error.

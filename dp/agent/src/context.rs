@@ -283,6 +283,11 @@ impl NodeContext {
         Ok(HttpAnswer { status, body })
     }
 
+    /// A request to the main service, which has five seconds to answer. What it changes is an [`NodeContext::effect`].
+    pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.hands.http.request(method, format!("http://{}{path}", self.socket_address()))
+    }
+
     /// Healthy when the main service answers a GET of `path` with a 2xx status.
     pub async fn http_health(&self, path: &str) -> HealthReport {
         let message = match self.http_get(path).await {
