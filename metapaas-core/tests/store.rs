@@ -3,6 +3,7 @@
 mod arbitrary;
 mod concurrency;
 mod events;
+mod hooks;
 mod hostile;
 mod lists;
 mod operations;

@@ -44,6 +44,9 @@ pub fn leave(
     now: DateTime<Utc>,
 ) -> Result<Change, Error> {
     let Some(hook) = &registered.hooks.leave else { return Ok(Change::default()) };
+    if current.is_deleting() && !force {
+        return Ok(Change::default());
+    }
     let call = LeaveCall { meta: current.into(), force, now };
     let left = hook(stored, &call).map_err(|error| refusal("delete", error))?;
     let fields = differences(registered, stored, &left)

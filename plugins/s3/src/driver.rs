@@ -51,7 +51,10 @@ impl Driver for Storage {
             let Ok(usage) = engine::of(&wanted.version).usage(node, wanted).await else { return BTreeMap::new() };
             let totals = [("objects", usage.objects), ("bytes", usage.bytes), ("requests", usage.requests)];
             let totals = totals.map(|(name, value)| (name.to_owned(), json!(value)));
-            totals.into_iter().collect()
+            let buckets = usage.buckets.iter().map(|(name, bucket)| {
+                (format!("buckets/{name}"), json!({ "objects": bucket.objects, "bytes": bucket.bytes }))
+            });
+            totals.into_iter().chain(buckets).collect()
         })
     }
 }
