@@ -1,5 +1,6 @@
 //! [`authorize`] and the [`Allowed`] token, which only it can make and without which the store does nothing.
 
+pub mod manifest;
 pub mod matrix;
 pub mod policy;
 

@@ -189,7 +189,7 @@ async fn run(cli: Cli, plugins: Vec<Plugin>) -> ExitCode {
         Some(Command::Images { arguments, command }) => images(&client, arguments, command, plugins).await,
         Some(Command::Resync { slug, batch, server }) => resync(&client, server, plugins, slug, batch).await,
         Some(Command::Schema { command }) => {
-            registry(plugins).map(|registry| schema::print(&registry, &command))
+            registry(plugins).and_then(|registry| schema::print(&registry, &command).map_err(StartError))
         }
         Some(Command::Agent { dir }) => agent(dir, &plugins).await,
         Some(Command::Engine { name, arguments }) => return engines(&plugins).run(&name, arguments),

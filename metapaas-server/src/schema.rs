@@ -1,7 +1,7 @@
 //! `metapaas schema`: what follows from the types, printed.
 
 use clap::Subcommand;
-use metapaas_core::authz::matrix;
+use metapaas_core::authz::{manifest, matrix};
 use metapaas_core::iam;
 use metapaas_core::migrate::{PluginMigrations, create_schema};
 use metapaas_core::openapi;
@@ -26,6 +26,11 @@ pub(crate) enum SchemaCommand {
     },
     /// Role by type by action by field
     IamMatrix,
+    /// The manifest of an element: its types, permissions, role bindings and versions
+    Element {
+        /// Its name, e.g. s3aas
+        name: String,
+    },
 }
 
 /// Versions of OpenAPI.
@@ -39,7 +44,7 @@ pub(crate) enum OpenApiVersion {
     V3_0,
 }
 
-pub(crate) fn print(registry: &Registry, command: &SchemaCommand) {
+pub(crate) fn print(registry: &Registry, command: &SchemaCommand) -> Result<(), String> {
     let text = match command {
         SchemaCommand::Openapi { version } => {
             let document = openapi::document(registry, env!("CARGO_PKG_VERSION"));
@@ -63,6 +68,14 @@ pub(crate) fn print(registry: &Registry, command: &SchemaCommand) {
             parts.join("\n")
         }
         SchemaCommand::IamMatrix => matrix::print(&iam::TYPES, registry),
+        SchemaCommand::Element { name } => {
+            let root = registry.roots().find(|root| root.ty.element == name).ok_or_else(|| {
+                let all: Vec<&str> = registry.roots().map(|root| root.ty.element).collect();
+                format!("there is no element `{name}`; there are {}", all.join(", "))
+            })?;
+            serde_saphyr::to_string(&manifest::element(registry, root)).map_err(|error| error.to_string())?
+        }
     };
     crate::print(text.trim_end());
+    Ok(())
 }

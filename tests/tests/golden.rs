@@ -24,6 +24,11 @@ fn the_policy_is_what_was_reviewed() {
 }
 
 #[test]
+fn the_element_manifests_are_current() {
+    check(&["schema", "element", "s3aas"], "manifests/s3aas.yaml");
+}
+
+#[test]
 fn the_openapi_document_is_what_was_reviewed() {
     check(&["schema", "openapi"], "manifests/openapi.json");
     check(&["schema", "openapi", "--version", "3.0"], "manifests/openapi-3.0.json");

@@ -34,6 +34,7 @@ mod replicas;
 mod resync;
 mod roles;
 mod router;
+mod s3;
 mod secrets;
 mod start;
 mod tls;

@@ -87,7 +87,12 @@ pub fn action(
         }
     };
     let is_new_secret = |index: &usize| fields[*index].is_secret() && fields[*index].default.is_some();
-    let generated = changed.iter().map(|(index, _)| *index).filter(is_new_secret).collect();
+    let generated: Vec<usize> = changed.iter().map(|(index, _)| *index).filter(is_new_secret).collect();
+    // They are shown, to those alone who might have set them.
+    let guarded = generated.iter().map(|index| &fields[*index]);
+    if let Some(field) = guarded.into_iter().find(|field| !allowed.may_set(field, current.meta.project_id)) {
+        return Err(Error::forbidden(&registered.ty.field_permission(field.name)));
+    }
     Ok(Acted { verb: action.verb, change: Change { fields: changed, ..Change::default() }, generated })
 }
 

@@ -37,6 +37,7 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "pip3", package: "python3-pip" },
     Program { name: "pg_dump", package: "postgresql-client" },
     Program { name: "setpriv", package: "util-linux" },
+    Program { name: "jq", package: "jq" },
     Program { name: "chromium", package: "chromium" },
     Program { name: "s3cmd", package: "s3cmd" },
     Program { name: "rclone", package: "rclone" },

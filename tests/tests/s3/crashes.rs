@@ -1,0 +1,56 @@
+//! What an S3 instance has acknowledged is there, whatever ends in between.
+
+use std::path::PathBuf;
+
+use metapaas_tests::harness::{On, eventually, is_running, recorded_pid, signal};
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::Storage;
+
+/// The files that tell of the service and the agent of the only node.
+fn records(storage: &Storage) -> (PathBuf, PathBuf) {
+    let node = storage.installation.node_dirs().remove(0);
+    (node.join("run/s3.json"), node.join("agent.json"))
+}
+
+fn kill(pid: u32) {
+    signal(pid, Signal::KILL);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_every_kill() {
+    let mut storage = Storage::start(On::Sqlite, json!({ "encryption": "aes256" })).await;
+    storage.scenario(None, &["presign", "data-bucket", "one"]).await;
+    let (service, agent) = records(&storage);
+
+    let before = recorded_pid(&service).unwrap();
+    kill(before);
+    eventually("the service is started again", || async {
+        recorded_pid(&service).is_some_and(|pid| pid != before && is_running(pid))
+    })
+    .await;
+    storage.scenario(None, &["presign", "data-bucket", "two"]).await;
+
+    let (before, serving) = (recorded_pid(&agent).unwrap(), recorded_pid(&service).unwrap());
+    kill(before);
+    eventually("the agent is started again", || async {
+        recorded_pid(&agent).is_some_and(|pid| pid != before && is_running(pid))
+    })
+    .await;
+    storage.scenario(None, &["presign", "data-bucket", "three"]).await;
+    assert_eq!(recorded_pid(&service), Some(serving), "the server went on");
+
+    let instance = storage.active().await;
+    storage.installation.kill();
+    storage.scenario_of(&instance, None, &["presign", "data-bucket", "four"]).await;
+    storage.installation.up().await;
+    storage.make("/buckets", json!({ "name": "later" })).await;
+    storage.scenario(None, &["presign", "later", "five"]).await;
+    storage.scenario(None, &["count", "data-bucket", "4"]).await;
+    assert_eq!(recorded_pid(&service), Some(serving), "a new bucket restarts nothing");
+
+    let _ = storage.call(reqwest::Method::POST, "/actions/restart", json!({})).await.expect(202);
+    storage.scenario(None, &["count", "data-bucket", "4"]).await;
+    assert_ne!(recorded_pid(&service), Some(serving));
+}
