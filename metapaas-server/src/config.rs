@@ -188,9 +188,7 @@ impl Config {
             // The keys themselves are read where they are used, so that they are in no settings.
             "master_key",
         ];
-        // Plugins read theirs themselves.
-        let of_tests =
-            |name: &str| ["test_", "fault_", "schemathesis", "plugin_"].iter().any(|of| name.starts_with(of));
+        let of_tests = |name: &str| ["test_", "fault_", "schemathesis"].iter().any(|of| name.starts_with(of));
         let environment = Env::prefixed("METAPAAS_").ignore(&others);
         figment = figment.merge(environment.filter(move |name| !of_tests(&name.as_str().to_lowercase())));
         // A flag wins over a file; clap has already put the environment under the flags.

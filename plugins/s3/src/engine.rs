@@ -3,7 +3,6 @@
 mod builtin;
 
 use std::io;
-use std::sync::LazyLock;
 
 use metapaas_core::agent::{Applied, BoxFuture, DriverError, NodeContext};
 use metapaas_s3d::document::Usage;
@@ -58,20 +57,12 @@ pub(crate) trait Engine: Send + Sync {
     fn usage<'a>(&'a self, node: &'a NodeContext, wanted: &'a Wanted) -> BoxFuture<'a, io::Result<Usage>>;
 }
 
-/// All that there are.
+/// All that there are, the default first.
 const ALL: [&dyn Engine; 1] = [&builtin::Builtin];
-
-/// What this control plane offers, the default first: `METAPAAS_PLUGIN_S3_ENGINES`, names with commas between.
-static OFFERED: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let names = std::env::var("METAPAAS_PLUGIN_S3_ENGINES").unwrap_or_default();
-    let chosen = names.split(',').filter_map(|name| ALL.iter().find(|engine| engine.name() == name.trim()));
-    let versions: Vec<_> = chosen.flat_map(|engine| engine.versions()).copied().collect();
-    if versions.is_empty() { ALL[0].versions().to_vec() } else { versions }
-});
 
 /// The version catalogue.
 pub(crate) fn versions() -> &'static [&'static str] {
-    &OFFERED
+    ALL[0].versions()
 }
 
 /// The engine of a version; a version that no engine has any more is the built-in one's.

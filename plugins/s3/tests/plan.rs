@@ -144,15 +144,12 @@ fn plan(changes: Value, tree: Tree) -> [NodeSpec; 1] {
     });
     let Value::Object(changes) = changes else { panic!("changes are an object") };
     spec.as_object_mut().map(|spec: &mut Map<String, Value>| spec.extend(changes)).unwrap();
-    let tree = DesiredTree {
-        instance: row(Uuid::nil(), Uuid::nil(), spec),
-        children: grouped(tree.rows),
-        leaving: grouped(tree.leaving),
-    };
+    let instance = row(Uuid::nil(), Uuid::nil(), spec);
+    let tree = DesiredTree { leaving: grouped(tree.leaving), ..DesiredTree::new(instance, grouped(tree.rows)) };
     let registry = Registry::new(vec![plugin()]).unwrap();
     let plan = registry.plan(S3Instance::DESCRIPTOR.slug).unwrap();
     let tree = Arc::new(tree);
-    let nodes = plan(tree.clone()).unwrap();
-    assert_eq!(nodes, plan(tree).unwrap(), "same input, same plan");
+    let nodes = plan(tree.clone()).unwrap().nodes;
+    assert_eq!(nodes, plan(tree).unwrap().nodes, "same input, same plan");
     nodes.try_into().unwrap()
 }
