@@ -11,6 +11,8 @@ use crate::types::{AccessKey, Bucket, Encryption, Policy, RetentionMode, S3Insta
 
 /// The port that S3 answers on.
 const PORT: u16 = 9000;
+/// A multipart upload that nobody completes is given up after a week.
+const UPLOAD_EXPIRY: u64 = 7 * 24 * 60 * 60;
 /// The user that the instance's own key belongs to. No tenant can make one of this name.
 pub(crate) const ROOT: &str = "(root)";
 
@@ -56,6 +58,7 @@ pub(crate) fn nodes(instance: &Desired<S3Instance>) -> Result<Vec<NodeSpec>, Pla
             usage_token: open(&spec.usage_token).unwrap_or_default(),
             mfa_secret: open(&spec.mfa_secret).filter(|_| spec.mfa_delete),
             disk_bytes: u64::from(spec.disk_gb) << 30,
+            upload_expiry_seconds: UPLOAD_EXPIRY,
             buckets,
             purge: leaving
                 .iter()
