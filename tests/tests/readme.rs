@@ -115,6 +115,10 @@ async fn the_tour_can_be_pasted() {
     // On three nodes, and while the control plane is away.
     assert_eq!(count("Three nodes tell this\n"), 3 + 1 + 1, "{printed}");
     assert_eq!(count("the same node as before"), 1, "{printed}");
+    assert_eq!(count("Hello from S3\n"), 1, "{printed}");
+    assert_eq!(count("<Key>hello</Key>"), 1, "{printed}");
+    assert_eq!(count("nobody else: 403"), 1, "{printed}");
+    assert_eq!(count("s3/my-store deleted"), 1, "{printed}");
     assert_eq!(count("vera is refused, exit code 4"), 1, "{printed}");
     assert_eq!(count("otto is refused, exit code 4"), 1, "{printed}");
     assert!(printed.trim_end().ends_with("demo/my-demo deleted\n0"), "{printed}");
