@@ -498,7 +498,9 @@ fn observe(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
     if ty.is_instance() {
         update.value(Alias::new("nodes"), slot(slots::NODES));
     }
-    for (index, field) in ty.fields.iter().enumerate().filter(|(_, field)| field.output) {
+    // No node tells a secret.
+    let is_told = |field: &FieldDescriptor| field.output && !field.is_secret();
+    for (index, field) in ty.fields.iter().enumerate().filter(|(_, field)| is_told(field)) {
         update.value(Alias::new(field.name), field_slot(index));
     }
     update
