@@ -62,7 +62,8 @@ fn new_body(ty: &TypeInfo, arguments: &Create) -> Result<Map<String, Value>, Cli
     }
     given.labels.extend(arguments.provider.as_ref().map(|provider| (PROVIDER_LABEL, provider.as_str())));
     let request = body(ty, &given)?;
-    if let Some(key) = ty.key().filter(|key| !request.contains_key(*key)) {
+    let is_made = |key: &str| ty.fields.iter().any(|field| field.name == key && !field.required);
+    if let Some(key) = ty.key().filter(|key| !request.contains_key(*key) && !is_made(key)) {
         let collection = &arguments.collection;
         return Err(CliError::Usage(format!(
             "the {key} is missing; write `metapaas create {collection} {} field=value ...`",

@@ -21,7 +21,7 @@ ENDPOINT = os.environ["S3_ENDPOINT"]
 
 
 def client(key=None, secret=None):
-    config = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"})
+    config = Config(signature_version="s3v4", retries={"max_attempts": 1}, s3={"addressing_style": "path"})
     return boto3.client(
         "s3", endpoint_url=ENDPOINT, aws_access_key_id=key, aws_secret_access_key=secret, config=config
     )
