@@ -93,9 +93,10 @@ impl ActionError {
     #[must_use]
     pub fn with(self, name: &str, value: impl Into<Value>) -> Self {
         match self {
-            Self::Refused(reason) => {
-                Self::RefusedWith { reason, members: serde_json::Map::from_iter([(name.to_owned(), value.into())]) }
-            }
+            Self::Refused(reason) => Self::RefusedWith {
+                reason,
+                members: serde_json::Map::from_iter([(name.to_owned(), value.into())]),
+            },
             Self::RefusedWith { reason, mut members } => {
                 members.insert(name.to_owned(), value.into());
                 Self::RefusedWith { reason, members }

@@ -8,7 +8,7 @@ mod meta;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use self::action::{Acted, action, parameters};
+pub use self::action::{Acted, ActionInput, action, parameters};
 pub use self::hook::leave;
 pub use self::kind::canonical;
 pub(crate) use self::kind::{duration_millis, timestamp, whole_numbers};

@@ -79,7 +79,7 @@ enum Failure {
 /// An attempt that failed.
 enum Lost {
     /// No byte of it was sent.
-    NotSent(Request<Payload>),
+    NotSent(Box<Request<Payload>>),
     /// The node may have seen it.
     Sent(Failure),
 }
@@ -168,7 +168,7 @@ impl Server {
                     Ok(begun) => return Ok(begun),
                     Err(Lost::Sent(failure)) => return Err(failure),
                     Err(Lost::NotSent(back)) => {
-                        request = back;
+                        request = *back;
                         tried.push(backend.address());
                         record.retries += 1;
                         count(&self.metrics.retries);
@@ -196,7 +196,7 @@ impl Server {
                     Err(error) => {
                         tracing::debug!(backend = %backend.address(), %error, "a node takes no connection");
                         backend.fails();
-                        return Err(Lost::NotSent(request));
+                        return Err(Lost::NotSent(request.into()));
                     }
                 },
             };
@@ -207,7 +207,7 @@ impl Server {
                 Ok(Err(mut error)) => match (error.take_message(), again) {
                     // A kept connection that was closed meanwhile says nothing of the node.
                     (Some(back), _) if is_kept => request = back,
-                    (Some(back), _) => return Err(Lost::NotSent(back)),
+                    (Some(back), _) => return Err(Lost::NotSent(back.into())),
                     (None, Some(again)) => request = again,
                     (None, None) => {
                         let error = error.into_error();

@@ -1,5 +1,7 @@
 //! A router before nodes that behave in every way a node can.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The engine as a program, with real clients: boto3, the Python client of minio, s3cmd, rclone and curl.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod clients;
 mod crash;

@@ -120,7 +120,11 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
             {
                 add(
                     "ROUTE_OVERLAP",
-                    format!("{owner}: {} has `{}` below it already; choose another", parent.name, ty.segment()),
+                    format!(
+                        "{owner}: {} has `{}` below it already; choose another",
+                        parent.name,
+                        ty.segment()
+                    ),
                 );
             }
             if let Some(parent) = ty.parent

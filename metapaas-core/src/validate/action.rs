@@ -60,8 +60,18 @@ pub fn parameters(action: &ActionDescriptor, body: &Value) -> Result<Spec, Error
     if problems.is_empty() { Ok(checked) } else { Err(Error::invalid(problems)) }
 }
 
-/// Runs an action on a row. `stored` is the row's spec, secrets in the open; `parameters` those of [`parameters`];
-/// `tree` the row's instance with all below it.
+/// What an action is given beside its row.
+#[derive(Debug)]
+pub struct ActionInput {
+    /// As [`parameters`] answered them.
+    pub parameters: Spec,
+    /// The row's instance with all below it.
+    pub tree: Arc<DesiredTree>,
+    /// When it is run.
+    pub now: DateTime<Utc>,
+}
+
+/// Runs an action on a row. `stored` is the row's spec, secrets in the open.
 ///
 /// # Errors
 /// `InvalidState` when the action refuses or its answer breaks a rule of the type, `InvalidRequest` for a parameter
@@ -72,10 +82,9 @@ pub fn action(
     current: &Resource,
     stored: &Spec,
     action: &ActionDescriptor,
-    parameters: Spec,
-    tree: Arc<DesiredTree>,
-    now: DateTime<Utc>,
+    input: ActionInput,
 ) -> Result<Acted, Error> {
+    let ActionInput { parameters, tree, now } = input;
     let fields = registered.ty.fields;
     let changed = match &action.run {
         ActionRun::Rotate => rotate(registered, allowed, current, stored, &parameters)?,

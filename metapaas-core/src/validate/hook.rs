@@ -10,12 +10,15 @@ use crate::hook::LeaveCall;
 use crate::registry::RegisteredType;
 use crate::resource::{Change, Resource};
 
-/// What the type's hook fills in: the fields that it changes, and those of them whose secret is shown once.
+/// The fields that a hook changes, and those of them whose secret is shown once.
+pub(super) type Completed = (Vec<(usize, Value)>, Vec<usize>);
+
+/// What the type's hook fills in.
 pub(super) fn complete(
     registered: &RegisteredType,
     spec: &Spec,
     old: Option<&Spec>,
-) -> Result<(Vec<(usize, Value)>, Vec<usize>), Error> {
+) -> Result<Completed, Error> {
     let Some(hook) = &registered.hooks.complete else { return Ok((Vec::new(), Vec::new())) };
     let fields = registered.ty.fields;
     let completed = hook(spec, old).map_err(|error| broken(registered, "complete", &error))?;

@@ -156,7 +156,8 @@ async fn a_row_goes_when_its_type_lets_it_or_by_force() {
         let change = leave(&one, true).unwrap();
         let allowed = owner(Case::DESCRIPTOR, Action::Delete);
         let plain = WriteOptions::default();
-        let gone = world.store.let_go(&allowed, world.of(Case::DESCRIPTOR), &one, change, &plain).await.unwrap();
+        let gone =
+            world.store.let_go(&allowed, world.of(Case::DESCRIPTOR), &one, change, &plain).await.unwrap();
         let gone = super::row(gone);
         assert!(gone.is_deleting());
         assert_eq!(stored(&world, &world.again(&gone).await, "emptied"), json!(true));

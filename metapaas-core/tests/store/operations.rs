@@ -67,7 +67,8 @@ async fn act(
     let now = metapaas_core::store::now();
     let tree = world.store.desired_tree(row).await?.into();
     let given = parameters.clone();
-    let acted = validate::action(registered, &allowed, row, &stored, action, given, tree, now)?;
+    let input = validate::ActionInput { parameters: given, tree, now };
+    let acted = validate::action(registered, &allowed, row, &stored, action, input)?;
     let begun = ActionBegun::new(&allowed, row, action, &parameters, acted);
     let mut options = WriteOptions::default();
     options.effect = effect;

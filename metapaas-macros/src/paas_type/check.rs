@@ -82,7 +82,10 @@ fn check_child(model: &Model, errors: &mut Errors) {
     if let Some(segment) = &model.segment {
         let name = segment.value.value();
         if RESERVED_PLURALS.contains(&name.as_str()) {
-            errors.at(segment.value.span(), format!("`{name}` is a path of the framework; choose another segment"));
+            errors.at(
+                segment.value.span(),
+                format!("`{name}` is a path of the framework; choose another segment"),
+            );
         } else if !is_hyphenated(&name) {
             refuse_text(&segment.value, "segment", HYPHENATED, is_hyphenated, errors);
         }

@@ -11,7 +11,7 @@ use metapaas_core::error::Error;
 use metapaas_core::reconcile::forecast;
 use metapaas_core::registry::RegisteredType;
 use metapaas_core::store::{ActionBegun, Answer as Kept, Effect, Locator, Render, Written, now};
-use metapaas_core::validate;
+use metapaas_core::validate::{self, ActionInput};
 use serde_json::{Value, json};
 
 use super::Answer;
@@ -47,8 +47,8 @@ impl Call<'_> {
                     let given = parameters.clone();
                     // A row that changes meanwhile has another revision, which the write finds out.
                     let tree = Arc::new(store.desired_tree(&current).await?);
-                    let acted =
-                        validate::action(registered, allowed, &current, &stored, action, given, tree, now())?;
+                    let input = ActionInput { parameters: given, tree, now: now() };
+                    let acted = validate::action(registered, allowed, &current, &stored, action, input)?;
                     let begun = Arc::new(ActionBegun::new(allowed, &current, action, parameters, acted));
                     let options = options.rendered(accepted(&begun));
                     let written = store.act(allowed, registered, &current, &begun, &options).await?;

@@ -7,10 +7,12 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
 
+type Series = (Counter, Histogram);
+
 /// The metrics of requests. Each series is looked up once, not with every request.
 #[derive(Default)]
 pub struct Counts {
-    series: RwLock<HashMap<(&'static str, StatusCode), (Counter, Histogram)>>,
+    series: RwLock<HashMap<(&'static str, StatusCode), Series>>,
 }
 
 impl Counts {

@@ -48,7 +48,9 @@ impl Driver for Storage {
     fn observe<'a>(&'a mut self, node: &'a NodeContext) -> BoxFuture<'a, BTreeMap<String, Value>> {
         Box::pin(async move {
             let Some(wanted) = &self.wanted else { return BTreeMap::new() };
-            let Ok(usage) = engine::of(&wanted.version).usage(node, wanted).await else { return BTreeMap::new() };
+            let Ok(usage) = engine::of(&wanted.version).usage(node, wanted).await else {
+                return BTreeMap::new();
+            };
             let totals = [("objects", usage.objects), ("bytes", usage.bytes), ("requests", usage.requests)];
             let totals = totals.map(|(name, value)| (name.to_owned(), json!(value)));
             let buckets = usage.buckets.iter().map(|(name, bucket)| {

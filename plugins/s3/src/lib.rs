@@ -32,7 +32,11 @@ pub fn plugin() -> Plugin {
         .admit::<S3Instance, AccessKey>(rules::access_key)
         .admit::<S3Instance, UserPolicy>(rules::attachment)
         .leave(rules::leave)
-        .action("rotate-keys", "Makes a new pair of keys of the instance's own. The answer shows the secret.", rotate)
+        .action(
+            "rotate-keys",
+            "Makes a new pair of keys of the instance's own. The answer shows the secret.",
+            rotate,
+        )
         .action("restart", "Restarts the S3 server.", restart)
         .plan(plan::nodes)
         .driver::<S3Instance>(|| Box::new(driver::Storage::default()))

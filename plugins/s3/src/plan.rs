@@ -42,7 +42,9 @@ pub(crate) fn nodes(instance: &Desired<S3Instance>) -> Result<Vec<NodeSpec>, Pla
         retention: None,
     };
     let mut buckets = BTreeMap::from([(spec.bucket_name.to_string(), own)]);
-    buckets.extend(instance.children::<Bucket>()?.into_iter().map(|row| (row.spec.name.to_string(), bucket(&row.spec))));
+    buckets.extend(
+        instance.children::<Bucket>()?.into_iter().map(|row| (row.spec.name.to_string(), bucket(&row.spec))),
+    );
     let policies = instance.children::<Policy>()?.into_iter();
     let wanted = Wanted {
         version: instance.meta.version.clone(),
@@ -92,7 +94,8 @@ fn bucket(spec: &Bucket) -> document::Bucket {
 
 /// The tenant's users, and the one that the instance's own key belongs to.
 fn users(instance: &Desired<S3Instance>) -> Result<BTreeMap<String, document::User>, PlanError> {
-    let key = |secret: &Secret<String>, enabled| document::AccessKey { secret: secret.expose().clone(), enabled };
+    let key =
+        |secret: &Secret<String>, enabled| document::AccessKey { secret: secret.expose().clone(), enabled };
     let spec = &instance.spec;
     let own = spec.access_key_id.iter().map(|id| (id.clone(), key(&spec.secret_access_key, true)));
     let root = document::User { root: true, policies: Vec::new(), access_keys: own.collect() };

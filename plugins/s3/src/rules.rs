@@ -9,9 +9,7 @@ use metapaas_core::{
 use metapaas_s3d::RESERVED_BUCKETS;
 
 use crate::engine::{self, Feature};
-use crate::types::{
-    AccessKey, Bucket, Encryption, Policy, S3Instance, User, UserPolicy, base32, key_id,
-};
+use crate::types::{AccessKey, Bucket, Encryption, Policy, S3Instance, User, UserPolicy, base32, key_id};
 
 pub(crate) fn bucket_name(new: &BucketName, _: Option<&BucketName>) -> Result<(), String> {
     match RESERVED_BUCKETS.contains(&new.as_str()) {
@@ -85,21 +83,24 @@ fn verdict(problems: Vec<FieldProblem>) -> Result<(), Denial> {
     if problems.is_empty() { Ok(()) } else { Err(Denial::Invalid(problems)) }
 }
 
-pub(crate) fn instance(
-    whole: &Desired<S3Instance>,
-    change: &Admission<S3Instance>,
-) -> Result<(), Denial> {
+pub(crate) fn instance(whole: &Desired<S3Instance>, change: &Admission<S3Instance>) -> Result<(), Denial> {
     let mut problems = Vec::new();
     let (spec, version) = (&whole.spec, &whole.meta.version);
     let encrypted = spec.encryption == Encryption::Aes256;
     needs(
         &mut problems,
         version,
-        &[(spec.mfa_delete, Feature::MfaDelete, "mfa_delete"), (encrypted, Feature::Encryption, "encryption")],
+        &[
+            (spec.mfa_delete, Feature::MfaDelete, "mfa_delete"),
+            (encrypted, Feature::Encryption, "encryption"),
+        ],
     );
     let before = change.old.as_ref().map(|old| engine::of(&old.meta.version).name());
     if change.kind == ChangeKind::Update && before != Some(engine::of(version).name()) {
-        problems.push(FieldProblem::new("version", "it is another engine, which does not read the data of this one"));
+        problems.push(FieldProblem::new(
+            "version",
+            "it is another engine, which does not read the data of this one",
+        ));
     }
     verdict(problems)
 }
@@ -133,7 +134,10 @@ pub(crate) fn policy(whole: &Desired<S3Instance>, change: &Admission<Policy>) ->
     let names: Vec<&str> = attached.filter_map(|one| owner(one.meta.parent_id)).collect();
     match names.as_slice() {
         [] => Ok(()),
-        names => Err(Denial::InUse(format!("{} have the policy {name}; take it from them first", names.join(", ")))),
+        names => Err(Denial::InUse(format!(
+            "{} have the policy {name}; take it from them first",
+            names.join(", ")
+        ))),
     }
 }
 

@@ -17,7 +17,11 @@ pub(crate) async fn try_out(node: &NodeContext, wanted: &Wanted) -> io::Result<(
     let Some(bucket) = wanted.document.buckets.keys().next() else { return Ok(()) };
     let request = signed(node, wanted, Method::HEAD, &format!("/{bucket}"), "", Vec::new())?;
     let status = request.send().await.map_err(io::Error::other)?.status();
-    if status.is_success() { Ok(()) } else { Err(io::Error::other(format!("a signed HEAD /{bucket} answers {status}"))) }
+    if status.is_success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("a signed HEAD /{bucket} answers {status}")))
+    }
 }
 
 /// A signed request of the instance's own key. `query` is in the order and the encoding that the signature asks for.

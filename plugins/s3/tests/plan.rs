@@ -19,7 +19,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("an instance without rows below it", async || {
             let [node] = plan(json!({}), Tree::default());
             assert_eq!((node.place.as_str(), node.port), ("s3-0", 9000));
-            assert_eq!(node.resources, BTreeMap::from([("cpu".into(), json!(2)), ("memory_mb".into(), json!(512))]));
+            assert_eq!(
+                node.resources,
+                BTreeMap::from([("cpu".into(), json!(2)), ("memory_mb".into(), json!(512))])
+            );
             let document = &node.config["document"];
             let own = json!({ "versioning": true, "quota_bytes": 0, "public": false, "object_lock": false, "retention": null });
             assert_eq!(document["buckets"], json!({ "data": own }));
@@ -48,9 +51,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             assert_eq!(node.config["document"]["policies"], json!({ "read": document }));
         }),
         trial("a bucket that leaves is purged only by force", async || {
-            let bucket = |name: &str, purge: Option<bool>| {
-                json!({ "name": name, "versioning": false, "quota_bytes": 0, "public": false, "object_lock": false, "purge": purge })
-            };
+            let bucket = |name: &str, purge: Option<bool>| json!({ "name": name, "versioning": false, "quota_bytes": 0, "public": false, "object_lock": false, "purge": purge });
             let tree = Tree::default()
                 .with::<Bucket>(
                     Uuid::from_u128(20),
@@ -145,7 +146,8 @@ fn plan(changes: Value, tree: Tree) -> [NodeSpec; 1] {
     let Value::Object(changes) = changes else { panic!("changes are an object") };
     spec.as_object_mut().map(|spec: &mut Map<String, Value>| spec.extend(changes)).unwrap();
     let instance = row(Uuid::nil(), Uuid::nil(), spec);
-    let tree = DesiredTree { leaving: grouped(tree.leaving), ..DesiredTree::new(instance, grouped(tree.rows)) };
+    let tree =
+        DesiredTree { leaving: grouped(tree.leaving), ..DesiredTree::new(instance, grouped(tree.rows)) };
     let registry = Registry::new(vec![plugin()]).unwrap();
     let plan = registry.plan(S3Instance::DESCRIPTOR.slug).unwrap();
     let tree = Arc::new(tree);

@@ -53,6 +53,9 @@ fn matches(member: &str, folder: &str) -> bool {
     }
 }
 
+/// Features of the server that bring a way to make nodes, not a type.
+const PROVIDERS: [&str; 1] = ["docker"];
+
 /// A distribution chooses plugins by cargo features: each folder under plugins/ is one, and all are in the default.
 pub(super) fn plugin_features(tree: &[SourceFile]) -> Vec<String> {
     let folders: BTreeSet<_> = tree
@@ -64,9 +67,12 @@ pub(super) fn plugin_features(tree: &[SourceFile]) -> Vec<String> {
     let Some(features) = server.as_ref().and_then(|manifest| manifest.get("features")?.as_table()) else {
         return vec!["metapaas-server/Cargo.toml: has no features".into()];
     };
-    let named: BTreeSet<_> = features.keys().filter(|name| *name != "default").cloned().collect();
+    let is_plugin = |name: &&String| !PROVIDERS.contains(&name.as_str());
+    let named: BTreeSet<_> =
+        features.keys().filter(|name| *name != "default").filter(is_plugin).cloned().collect();
     let default = features.get("default").and_then(Value::as_array).into_iter().flatten();
-    let default: BTreeSet<_> = default.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let default = default.filter_map(|name| name.as_str().map(str::to_owned));
+    let default: BTreeSet<_> = default.filter(|name| is_plugin(&name)).collect();
     let mut complaints = Vec::new();
     for (what, set) in [("features", &named), ("default features", &default)] {
         if *set != folders {

@@ -70,12 +70,15 @@ async fn a_user_may_what_its_policies_say(on: On) {
     let storage = Storage::start(on, json!({})).await;
     storage.make("/buckets", json!({ "name": "mine" })).await;
     let own = ["arn:aws:s3:::mine", "arn:aws:s3:::mine/*"];
-    storage.make("/policies", policy("mine", &[allow(&["s3:*"], &own), allow(&["s3:ListAllMyBuckets"], &["*"])])).await;
+    storage
+        .make("/policies", policy("mine", &[allow(&["s3:*"], &own), allow(&["s3:ListAllMyBuckets"], &["*"])]))
+        .await;
     let alice = storage.user("alice", &["mine"]).await;
     storage.scenario(Some(&alice), &["one_bucket", "mine", "data-bucket"]).await;
 
     let mut list = allow(&["s3:ListBucket"], &["arn:aws:s3:::data-bucket"]);
-    list["Condition"] = json!({ "StringLike": { "s3:prefix": "reports/*" }, "IpAddress": { "aws:SourceIp": "127.0.0.0/8" } });
+    list["Condition"] =
+        json!({ "StringLike": { "s3:prefix": "reports/*" }, "IpAddress": { "aws:SourceIp": "127.0.0.0/8" } });
     let write = allow(&["s3:PutObject"], &["arn:aws:s3:::data-bucket/reports/*"]);
     storage.make("/policies", policy("reports", &[list, write])).await;
     let bob = storage.user("bob", &["reports"]).await;
@@ -116,7 +119,8 @@ async fn what_a_bucket_promises_it_keeps() {
     assert_eq!(got, "for whoever has the link");
     storage.patch("/buckets/site", json!({ "public": false })).await;
     storage.active().await;
-    let refused = Command::new("curl").args(["-fsS", &format!("{endpoint}/site/index.html")]).output().unwrap();
+    let refused =
+        Command::new("curl").args(["-fsS", &format!("{endpoint}/site/index.html")]).output().unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("403"), "{refused:?}");
 
     let on = storage.patch("", json!({ "mfa_delete": true })).await;
@@ -128,7 +132,8 @@ async fn a_bucket_that_holds_something_goes_only_by_force() {
     let storage = Storage::start(On::Sqlite, json!({})).await;
     storage.make("/buckets", json!({ "name": "full" })).await;
     storage.scenario(None, &["presign", "full", "a"]).await;
-    let objects = || async { storage.call(Method::GET, "/buckets/full", Value::Null).await.body["objects"] == 1 };
+    let objects =
+        || async { storage.call(Method::GET, "/buckets/full", Value::Null).await.body["objects"] == 1 };
     eventually("the object is counted", objects).await;
     let refused = storage.call(Method::DELETE, "/buckets/full", Value::Null).await.expect(409).body;
     assert_eq!((&refused["code"], &refused["objects"]), (&json!("INVALID_STATE"), &json!(1)));

@@ -36,9 +36,14 @@ async fn the_page_works_as_it_is_written() {
     bash.args(["-c", &script(&page)]).current_dir(folder.path()).env_clear();
     bash.env("PATH", path).env("HOME", folder.path()).env("METAPAAS_DATA_DIR", installation.data_dir());
     let printed = tokio::task::block_in_place(|| run("the page", &mut bash));
-    for expected in
-        ["hello.txt", "from-python 5", "X-Amz-Signature", "alice may only read", "alice is out", "buckets/logs deleted"]
-    {
+    for expected in [
+        "hello.txt",
+        "from-python 5",
+        "X-Amz-Signature",
+        "alice may only read",
+        "alice is out",
+        "buckets/logs deleted",
+    ] {
         assert!(printed.contains(expected), "{expected:?} is not in\n{printed}");
     }
 }

@@ -32,7 +32,8 @@ impl Storage {
 async fn the_body_of_the_contract_works_as_written(on: On) {
     let installation = Installation::start(PROGRAM, on).await;
     let versions = installation.get("/v1/types/s3/versions").await.expect(200).body;
-    let version = versions["items"][0]["version"].as_str().or(versions["items"][0].as_str()).unwrap().to_owned();
+    let version =
+        versions["items"][0]["version"].as_str().or(versions["items"][0].as_str()).unwrap().to_owned();
     let mut body = json!({ "name": "s3-data", "version": version, "bucket_name": "data-bucket",
                            "encryption": "aes256", "versioning": true });
     body["project_id"] = installation.default_project().await.into();
@@ -79,7 +80,8 @@ async fn fields_of_instances_have_their_rules(on: On) {
     let again = installation.call(Method::PATCH, &path, json!({ "cpu": 2 })).await.expect(200).body;
     assert_eq!(again["mfa_secret"], Value::Null);
     let _ = installation.call(Method::PATCH, &path, json!({ "mfa_delete": false })).await.expect(200);
-    let renewed = installation.call(Method::PATCH, &path, json!({ "mfa_delete": true })).await.expect(200).body;
+    let renewed =
+        installation.call(Method::PATCH, &path, json!({ "mfa_delete": true })).await.expect(200).body;
     assert_ne!(renewed["mfa_secret"], on["mfa_secret"]);
 }
 
@@ -94,8 +96,14 @@ async fn buckets_have_their_rules(on: On) {
         (json!({ "name": "logs", "object_lock": true }), vec!["/versioning"]),
         (json!({ "name": "logs", "retention_days": 3 }), vec!["/retention_mode"]),
         (json!({ "name": "logs", "retention_mode": "governance" }), vec!["/retention_days"]),
-        (json!({ "name": "logs", "retention_mode": "forever", "retention_days": 0 }), vec!["/retention_mode", "/retention_days"]),
-        (json!({ "name": "logs", "retention_mode": "compliance", "retention_days": 3 }), vec!["/object_lock"]),
+        (
+            json!({ "name": "logs", "retention_mode": "forever", "retention_days": 0 }),
+            vec!["/retention_mode", "/retention_days"],
+        ),
+        (
+            json!({ "name": "logs", "retention_mode": "compliance", "retention_days": 3 }),
+            vec!["/object_lock"],
+        ),
     ] {
         storage.refused(Method::POST, "/buckets", fields, 400, &expected).await;
     }
@@ -105,8 +113,12 @@ async fn buckets_have_their_rules(on: On) {
     assert_eq!((&made["retention_mode"], &made["purge"]), (&json!("governance"), &Value::Null));
     let taken = storage.call(Method::POST, "/buckets", json!({ "name": "logs" })).await.expect(409);
     assert_eq!(taken.body["code"], "NAME_TAKEN");
-    storage.refused(Method::PATCH, "/buckets/logs", json!({ "versioning": false }), 400, &["/versioning"]).await;
-    storage.refused(Method::PATCH, "/buckets/logs", json!({ "object_lock": false }), 400, &["/object_lock"]).await;
+    storage
+        .refused(Method::PATCH, "/buckets/logs", json!({ "versioning": false }), 400, &["/versioning"])
+        .await;
+    storage
+        .refused(Method::PATCH, "/buckets/logs", json!({ "object_lock": false }), 400, &["/object_lock"])
+        .await;
     let _ = storage.call(Method::GET, "/buckets/none", Value::Null).await.expect(404);
     storage.refused(Method::DELETE, "/buckets/logs?force=perhaps", Value::Null, 400, &["?force"]).await;
     storage.refused(Method::DELETE, "/users/none?force=true", Value::Null, 400, &["?force"]).await;
@@ -126,7 +138,10 @@ async fn policies_are_held_to_their_language(on: On) {
         (json!({ "name": "/", "document": {} }), "/name".to_owned()),
         (statement(&|statement| statement["Effect"] = "Permit".into()), at("Effect")),
         (statement(&|statement| statement["Principal"] = "*".into()), at("Principal")),
-        (statement(&|statement| statement["Condition"] = json!({ "Sometimes": {} })), at("Condition/Sometimes")),
+        (
+            statement(&|statement| statement["Condition"] = json!({ "Sometimes": {} })),
+            at("Condition/Sometimes"),
+        ),
     ] {
         storage.refused(Method::POST, "/policies", policy, 400, &[&expected]).await;
     }
@@ -150,9 +165,12 @@ async fn keys_and_attachments_belong_to_their_instance(on: On) {
     for user in ["alice", "bob"] {
         storage.make("/users", json!({ "name": user })).await;
     }
-    storage.refused(Method::POST, "/users/alice/policies", json!({ "name": "theirs" }), 400, &["/name"]).await;
+    storage
+        .refused(Method::POST, "/users/alice/policies", json!({ "name": "theirs" }), 400, &["/name"])
+        .await;
     storage.make("/users/alice/policies", json!({ "name": "all" })).await;
-    let taken = storage.call(Method::POST, "/users/alice/policies", json!({ "name": "all" })).await.expect(409);
+    let taken =
+        storage.call(Method::POST, "/users/alice/policies", json!({ "name": "all" })).await.expect(409);
     assert_eq!(taken.body["code"], "NAME_TAKEN");
     let used = storage.call(Method::DELETE, "/policies/all", Value::Null).await.expect(409).body;
     assert_eq!(used["code"], "IN_USE");
@@ -161,13 +179,15 @@ async fn keys_and_attachments_belong_to_their_instance(on: On) {
     let key = storage.make("/users/alice/access-keys", json!({})).await;
     let id = key["access_key_id"].as_str().unwrap();
     assert_eq!((id.len(), key["secret_access_key"].as_str().unwrap().len()), (20, 40));
-    let read = storage.call(Method::GET, &format!("/users/alice/access-keys/{id}"), Value::Null).await.expect(200);
+    let read =
+        storage.call(Method::GET, &format!("/users/alice/access-keys/{id}"), Value::Null).await.expect(200);
     assert_eq!((&read.body["secret_access_key"], &read.body["enabled"]), (&Value::Null, &json!(true)));
     let body = json!({ "access_key_id": id });
     storage.refused(Method::POST, "/users/bob/access-keys", body, 400, &["/access_key_id"]).await;
     let body = json!({ "access_key_id": storage.created["access_key_id"] });
     storage.refused(Method::POST, "/users/bob/access-keys", body, 400, &["/access_key_id"]).await;
-    let disabled = storage.patch(&format!("/users/alice/access-keys/{id}"), json!({ "enabled": false })).await;
+    let disabled =
+        storage.patch(&format!("/users/alice/access-keys/{id}"), json!({ "enabled": false })).await;
     assert_eq!(disabled["enabled"], false);
     let _ = storage.call(Method::POST, "/users/carol/access-keys", json!({})).await.expect(404);
 
@@ -192,7 +212,8 @@ async fn roles_see_what_they_may(on: On) {
     assert_eq!(pointers(&refused.body), ["/mfa_delete"]);
     let change = json!({ "encryption": "aes256" });
     let _ = installation.call_as(&operator, Method::PATCH, path, change).await.expect(200);
-    let stranger = installation.call(Method::POST, "/v1/iam/projects", json!({ "name": "elsewhere" })).await.expect(201);
+    let stranger =
+        installation.call(Method::POST, "/v1/iam/projects", json!({ "name": "elsewhere" })).await.expect(201);
     let elsewhere = installation.user("eve", stranger.body["id"].as_str().unwrap(), "owner").await;
     let _ = installation.call_as(&elsewhere, Method::GET, path, Value::Null).await.expect(404);
 }

@@ -1,3 +1,5 @@
+//! Names, addresses and limits of containers, without an engine.
+
 use std::path::Path;
 
 use super::*;

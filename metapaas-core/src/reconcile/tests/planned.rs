@@ -172,7 +172,8 @@ async fn an_action_sees_the_rows_below() {
     let (stored, action) = (world.store.reveal(&row).unwrap(), registered.action("reprint").unwrap());
     let tree = Arc::new(world.store.desired_tree(&row).await.unwrap());
     let given = validate::parameters(action, &json!({})).unwrap();
-    let acted = validate::action(registered, &allowed, &row, &stored, action, given, tree, now()).unwrap();
+    let input = validate::ActionInput { parameters: given, tree, now: now() };
+    let acted = validate::action(registered, &allowed, &row, &stored, action, input).unwrap();
     assert_eq!(acted.change.fields, [(0, json!("one"))]);
 }
 

@@ -149,7 +149,8 @@ impl Store {
         args[slots::DETAIL] = Arg::from(raw_json(&detail));
         let keep =
             KeepOperation { statements: Arc::clone(&self.operation), operation: begun.operation.clone() };
-        let options = self.admitting(registered, ChangeKind::Update, current, &options.with(Arc::new(keep)))?;
+        let options =
+            self.admitting(registered, ChangeKind::Update, current, &options.with(Arc::new(keep)))?;
         let operation = Some(&self.statements(registered).act);
         let write = Write { action: "act", operation, args: &args, row };
         match self.write(write, &options).await {

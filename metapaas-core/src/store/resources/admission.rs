@@ -65,7 +65,8 @@ impl Companion for Admitting {
             let stored = rows.find(|other| other.meta.id == row.meta.id).ok_or_else(gone)?;
             let old = self.old.as_ref().map(|old| desired_row(&self.keys, old)).transpose()?;
             let rows = AdmissionRows { kind: self.kind, row: desired_row(&self.keys, stored)?, old };
-            let tree = desired(&self.registry, &self.keys, root, &found.instance, &found.children, &found.nodes)?;
+            let tree =
+                desired(&self.registry, &self.keys, root, &found.instance, &found.children, &found.nodes)?;
             Ok(admit(Arc::new(tree), &rows)?)
         })
     }

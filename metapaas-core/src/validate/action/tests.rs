@@ -89,7 +89,8 @@ fn run(verb: &'static str, status: &str, body: Value) -> Result<Acted, Error> {
     let parameters = parameters(declared, &body)?;
     let instance = DesiredRow { meta: (&row(status)).into(), spec: stored.clone() };
     let tree = Arc::new(DesiredTree::new(instance, Vec::new()));
-    action(registered, &allowed, &row(status), &stored, declared, parameters, tree, DateTime::UNIX_EPOCH)
+    let input = ActionInput { parameters, tree, now: DateTime::UNIX_EPOCH };
+    action(registered, &allowed, &row(status), &stored, declared, input)
 }
 
 #[track_caller]

@@ -60,7 +60,8 @@ impl Engine for Builtin {
 
     fn usage<'a>(&'a self, node: &'a NodeContext, wanted: &'a Wanted) -> BoxFuture<'a, io::Result<Usage>> {
         Box::pin(async move {
-            let request = node.request(reqwest::Method::GET, "/usage").bearer_auth(&wanted.document.usage_token);
+            let request =
+                node.request(reqwest::Method::GET, "/usage").bearer_auth(&wanted.document.usage_token);
             let answer = request.send().await.and_then(reqwest::Response::error_for_status);
             let bytes = answer.map_err(io::Error::other)?.bytes().await.map_err(io::Error::other)?;
             serde_json::from_slice(&bytes).map_err(io::Error::other)
@@ -84,7 +85,10 @@ async fn left(node: &NodeContext, wanted: &Wanted) -> io::Result<Vec<ItemError>>
                 let there = wanted.leaving.iter().filter_map(|name| Some((name, usage.buckets.get(name)?)));
                 let held: Vec<_> = there.collect();
                 if held.iter().all(|(_, bucket)| bucket.error.is_some()) {
-                    return Ok(held.into_iter().map(|(name, bucket)| refusal(name, bucket.objects)).collect());
+                    return Ok(held
+                        .into_iter()
+                        .map(|(name, bucket)| refusal(name, bucket.objects))
+                        .collect());
                 }
             }
             Err(error) => why = error,
