@@ -35,6 +35,8 @@ BY_DATA = [
     ("INVALID_VALUE", r"\?(since|until)", "nothing was made before 1970"),
     ("REQUIRED", "/role", "an empty name is no role"),
     ("INVALID_VALUE", r"\?type", "which types there are depends on the distribution"),
+    ("INVALID_VALUE", "/repo", "which transports a repository may come by is a setting of the operator"),
+    ("INVALID_VALUE", "/mfa_secret", "it is for `mfa_delete`, which another member switches on"),
     ("INVALID_VALUE", "/expires_at", "the time is over"),
     ("REQUIRED", "/project_id", "a caller who sees several projects has to say which"),
     ("REQUIRED", "/principal/id", "one of two members: a schema that says so makes clients unwieldy"),

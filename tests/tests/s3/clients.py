@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import boto3
 import botocore.auth
+import botocore.crt.auth
 import minio
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
@@ -71,11 +72,15 @@ def impostors(bucket):
     refused("SignatureDoesNotMatch", client(os.environ["AWS_ACCESS_KEY_ID"], "x" * 40).list_objects_v2, Bucket=bucket)
     refused("InvalidAccessKeyId", client("NOBODY0000000000000A", "x" * 40).list_objects_v2, Bucket=bucket)
     now = botocore.auth.get_current_datetime
-    botocore.auth.get_current_datetime = lambda *a, **k: now(*a, **k) - timedelta(minutes=20)
+    # With awscrt installed the second of them signs.
+    signers = [botocore.auth, botocore.crt.auth]
+    for signer in signers:
+        signer.get_current_datetime = lambda *a, **k: now(*a, **k) - timedelta(minutes=20)
     try:
         refused("RequestTimeTooSkewed", client().list_objects_v2, Bucket=bucket)
     finally:
-        botocore.auth.get_current_datetime = now
+        for signer in signers:
+            signer.get_current_datetime = now
 
 
 def presign(bucket, key):
