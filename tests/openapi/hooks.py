@@ -36,7 +36,7 @@ BY_DATA = [
     ("REQUIRED", "/role", "an empty name is no role"),
     ("INVALID_VALUE", r"\?type", "which types there are depends on the distribution"),
     ("INVALID_VALUE", "/repo", "which transports a repository may come by is a setting of the operator"),
-    ("INVALID_VALUE", r"/domains(/\d+)?", "each is a host name: a rule of the list as a whole, which no schema of its items says yet"),
+    ("INVALID_VALUE", r"/(domains|git_ref|subdir|command|health_path|deploy_key)(/\d+)?", "names and paths whose rules are in words"),
     ("INVALID_VALUE", "/mfa_secret", "it is for `mfa_delete`, which another member switches on"),
     ("INVALID_VALUE", "/expires_at", "the time is over"),
     ("REQUIRED", "/project_id", "a caller who sees several projects has to say which"),
