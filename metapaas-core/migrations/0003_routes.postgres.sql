@@ -1,12 +1,3 @@
-CREATE TABLE "metapaas_node_requests" (
-    "id" uuid NOT NULL,
-    "node_id" uuid NOT NULL,
-    "url" text NOT NULL,
-    "created_at" timestamp with time zone NOT NULL,
-    PRIMARY KEY ("id")
-);
-CREATE INDEX "metapaas_node_requests_node_id_idx" ON "metapaas_node_requests" ("node_id");
-
 CREATE TABLE "metapaas_ports" (
     "port" bigint NOT NULL,
     "instance_id" uuid NOT NULL,

@@ -1,12 +1,3 @@
-CREATE TABLE "metapaas_node_requests" (
-    "id" text NOT NULL,
-    "node_id" text NOT NULL,
-    "url" text NOT NULL,
-    "created_at" integer NOT NULL,
-    PRIMARY KEY ("id")
-);
-CREATE INDEX "metapaas_node_requests_node_id_idx" ON "metapaas_node_requests" ("node_id");
-
 CREATE TABLE "metapaas_ports" (
     "port" integer NOT NULL,
     "instance_id" text NOT NULL,

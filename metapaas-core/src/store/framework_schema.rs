@@ -34,7 +34,6 @@ pub fn framework_schema() -> Schema {
         ("metapaas_reservations", reservations()),
         ("metapaas_routes", routes()),
         ("metapaas_ports", ports()),
-        ("metapaas_node_requests", node_requests()),
     ];
     Schema { tables: tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect() }
 }
@@ -321,13 +320,6 @@ fn routes() -> Table {
 fn ports() -> Table {
     let columns = vec![int("port"), uuid("instance_id"), text("name"), json("backends"), time("created_at")];
     Table::new(columns).unique("metapaas_ports", &["instance_id", "name"])
-}
-
-/// What a node is asked for, such as its logs, until its agent has heard of it. What exactly is told by the control
-/// plane at `url`, which also takes the answer.
-fn node_requests() -> Table {
-    Table::new(vec![uuid("id"), uuid("node_id"), text("url"), time("created_at")])
-        .index("metapaas_node_requests", &["node_id"])
 }
 
 fn uuid(name: &str) -> Column {
