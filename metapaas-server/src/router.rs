@@ -94,6 +94,7 @@ impl Router {
             .stop_by(StopSignal::Terminate, GRACE_SECONDS);
         files::write_atomic(&files.spec(SERVICE), &serde_json::to_vec(&spec)?, 0o600)?;
         supervisor.run(SERVICE).await?;
+        let mut told = Vec::new();
         loop {
             tell()?;
             // A router that has not listened yet has left nothing, or where the last one was.
@@ -104,8 +105,13 @@ impl Router {
                     tracing::info!(address = %state.address, metrics = %state.admin, "the router serves");
                 }
             }
-            for trouble in supervisor.troubles() {
-                tracing::warn!(%trouble, "the router has trouble; its log is in {}", self.directory.display());
+            let troubles = supervisor.troubles();
+            if troubles != told {
+                let log = self.directory.join("log").join(format!("{SERVICE}.log"));
+                for trouble in &troubles {
+                    tracing::warn!(%trouble, "the router has trouble; {} says why", log.display());
+                }
+                told = troubles;
             }
             tokio::time::sleep(LOOK).await;
         }
