@@ -1,32 +1,77 @@
 //! What `GET /v1/types` says of the hosted types: enough to drive a command line or a form.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::action::ActionDescriptor;
 use crate::descriptor::{FieldDescriptor, FieldKind, TypeDescriptor};
 use crate::registry::{RegisteredType, Registry};
+use crate::status::Status;
 
-/// Every instance type with the types below it; `counts` says how many instances the caller may see.
-pub fn types(registry: &Registry, counts: &dyn Fn(&RegisteredType) -> Option<i64>) -> Value {
-    registry.roots().map(|root| one(registry, root, counts(root))).collect()
+/// How the instances of a type do that the caller may see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How many have each status, in the order of [`Status::ALL`].
+    pub by_status: [i64; Status::ALL.len()],
+    /// Whether all were counted.
+    pub exact: bool,
+    /// For how many seconds the oldest work of the type has waited for a worker, when that is too long.
+    pub overdue_seconds: Option<i64>,
+}
+
+/// What `health` says of a type.
+#[derive(Serialize)]
+struct Health {
+    /// `ok`, `degraded` or `stalled`.
+    status: &'static str,
+    message: String,
+    instances: Map<String, Value>,
+    exact: bool,
+}
+
+impl Standing {
+    fn instances(&self) -> i64 {
+        self.by_status.iter().sum()
+    }
+
+    fn of(&self, status: Status) -> i64 {
+        let place = Status::ALL.iter().position(|other| *other == status);
+        place.map_or(0, |place| self.by_status[place])
+    }
+
+    fn health(&self) -> Health {
+        let broken = self.of(Status::Error);
+        let (status, message) = match self.overdue_seconds {
+            Some(seconds) => {
+                let text = format!("changes have waited for a worker for {seconds} s");
+                ("stalled", text)
+            }
+            None if broken > 0 => ("degraded", format!("{broken} of {} are in ERROR", self.instances())),
+            None => ("ok", String::new()),
+        };
+        let instances = Status::ALL.iter().zip(self.by_status);
+        let instances = instances.map(|(status, count)| (status.as_str().to_owned(), count.into())).collect();
+        Health { status, message, instances, exact: self.exact }
+    }
+}
+
+/// Every instance type with the types below it; `standing` says how the instances do that the caller may see.
+pub fn types(registry: &Registry, standing: &dyn Fn(&RegisteredType) -> Standing) -> Value {
+    registry.roots().map(|root| one(registry, root, &standing(root))).collect()
 }
 
 /// An instance type with the types below it.
-pub fn one(registry: &Registry, root: &RegisteredType, count: Option<i64>) -> Value {
+pub fn one(registry: &Registry, root: &RegisteredType, standing: &Standing) -> Value {
     let plugin = &registry.plugins()[root.plugin];
     let types: Vec<Value> = std::iter::once(root).chain(registry.below(root.index)).map(ty).collect();
-    let mut counts = Map::new();
-    if let Some(count) = count {
-        counts.insert("instances".into(), count.into());
-    }
     json!({
         "slug": root.ty.slug,
         "element": root.ty.element,
         "plugin": plugin.name,
         "plugin_version": plugin.version,
         "description": root.ty.doc,
-        "counts": counts,
-        "health": { "status": "ok" },
+        "counts": { "instances": standing.instances() },
+        "health": standing.health(),
         "types": types,
     })
 }
@@ -229,6 +274,21 @@ mod tests {
         ] {
             assert_eq!(snake_case(name), expected);
         }
+    }
+
+    #[test]
+    fn health_says_the_worst() {
+        let check = |standing: Standing, status: &str, message: &str| {
+            let health = standing.health();
+            assert_eq!((health.status, health.message.as_str()), (status, message));
+        };
+        let by_status = [0, 1, 7, 0, 0, 0];
+        let fine = Standing { by_status, exact: true, overdue_seconds: None };
+        check(fine.clone(), "ok", "");
+        let broken = Standing { by_status: [0, 1, 7, 0, 0, 2], ..fine };
+        check(broken.clone(), "degraded", "2 of 10 are in ERROR");
+        let stalled = Standing { overdue_seconds: Some(90), ..broken };
+        check(stalled, "stalled", "changes have waited for a worker for 90 s");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
+use zeroize::Zeroize;
 
 pub use self::secret::{Ref, Secret};
 pub use self::text::{ANY_TEXT, BucketName, Cidr, DnsName, Domain, Email};
@@ -42,6 +43,10 @@ pub trait FieldType: Sized {
     /// # Errors
     /// When the value is not of [`Self::KIND`].
     fn from_json(value: &Value) -> Result<Self, FieldError>;
+
+    /// Overwrites in memory what it holds; a [`Secret`] of it does so when it is dropped. The values of this crate do,
+    /// but for [`Json`]; a type of your own that may be secret says how.
+    fn wipe(&mut self) {}
 }
 
 /// A type that an `output` field may have: the platform has no value before a node reports one.
@@ -131,6 +136,10 @@ macro_rules! integer {
                     .and_then(|number| Self::try_from(number).ok())
                     .ok_or_else(|| FieldError::new(stringify!($int), value))
             }
+
+            fn wipe(&mut self) {
+                self.zeroize();
+            }
         }
     )*};
 }
@@ -160,6 +169,10 @@ impl FieldType for String {
 
     fn from_json(value: &Value) -> Result<Self, FieldError> {
         value.as_str().map(Self::from).ok_or_else(|| FieldError::new("a string", value))
+    }
+
+    fn wipe(&mut self) {
+        self.zeroize();
     }
 }
 
@@ -213,6 +226,10 @@ impl<T: FieldType> FieldType for Option<T> {
     fn from_json(value: &Value) -> Result<Self, FieldError> {
         if value.is_null() { Ok(None) } else { T::from_json(value).map(Some) }
     }
+
+    fn wipe(&mut self) {
+        self.iter_mut().for_each(T::wipe);
+    }
 }
 
 impl<T: FieldType> FieldType for Vec<T> {
@@ -225,6 +242,10 @@ impl<T: FieldType> FieldType for Vec<T> {
     fn from_json(value: &Value) -> Result<Self, FieldError> {
         let items = value.as_array().ok_or_else(|| FieldError::new("an array", value))?;
         items.iter().map(T::from_json).collect()
+    }
+
+    fn wipe(&mut self) {
+        self.iter_mut().for_each(T::wipe);
     }
 }
 
@@ -241,6 +262,13 @@ impl<T: FieldType> FieldType for Map<T> {
     fn from_json(value: &Value) -> Result<Self, FieldError> {
         let items = value.as_object().ok_or_else(|| FieldError::new("an object", value))?;
         items.iter().map(|(key, item)| Ok((key.clone(), T::from_json(item)?))).collect()
+    }
+
+    fn wipe(&mut self) {
+        for (mut key, mut item) in std::mem::take(self) {
+            key.zeroize();
+            item.wipe();
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod projects;
 mod record;
 mod roles;
 mod service_accounts;
+mod terms;
 mod throttle;
 mod types;
 mod users;
@@ -33,6 +34,7 @@ pub use self::explain::{Explanation, GrantedBy, Whom};
 pub use self::login::{Origin, TokenPair};
 pub use self::roles::RoleEntry;
 pub use self::service_accounts::CreatedToken;
+pub use self::terms::{Entity, OnceEntity, Precondition, Terms, UNCHANGING};
 pub use self::types::{AUDIT, BINDINGS, PROJECTS, ROLES, SERVICE_ACCOUNTS, TOKENS, TYPES, USERS};
 pub use self::users::CreatedUser;
 use crate::authn::Authenticator;
@@ -51,14 +53,18 @@ pub use crate::store::iam::service_accounts::{ServiceAccount, ServiceToken};
 pub use crate::store::iam::users::User;
 use crate::store::iam::{IamStore, IamTx};
 pub use crate::store::iam::{Listed, PageAt};
+use crate::store::{KeptAnswers, NewProjectLimits, in_progress};
 
-/// The built-in issuer and its tables.
-#[derive(Debug)]
+/// The built-in issuer and its tables. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Iam {
     authenticator: Arc<Authenticator>,
-    passwords: Passwords,
-    throttle: Throttle,
-    log: AuditLog,
+    passwords: Arc<Passwords>,
+    throttle: Arc<Throttle>,
+    log: Arc<AuditLog>,
+    answers: Option<Arc<KeptAnswers>>,
+    limits: Option<NewProjectLimits>,
+    terms: Terms,
 }
 
 impl Iam {
@@ -66,7 +72,33 @@ impl Iam {
     pub fn new(authenticator: Arc<Authenticator>) -> Self {
         let settings = authenticator.settings();
         let throttle = Throttle::new(settings.failures_per_user, settings.failures_per_address);
-        Self { authenticator, passwords: Passwords::new(), throttle, log: AuditLog::new() }
+        Self {
+            authenticator,
+            passwords: Arc::new(Passwords::new()),
+            throttle: Arc::new(throttle),
+            log: Arc::new(AuditLog::new()),
+            answers: None,
+            limits: None,
+            terms: Terms::default(),
+        }
+    }
+
+    /// The same, which can make changes once: `answers` keeps what was answered.
+    #[must_use]
+    pub fn keeping(self, answers: Arc<KeptAnswers>) -> Self {
+        Self { answers: Some(answers), ..self }
+    }
+
+    /// The same, which gives limits to every project that it makes.
+    #[must_use]
+    pub fn limiting(self, limits: NewProjectLimits) -> Self {
+        Self { limits: Some(limits), ..self }
+    }
+
+    /// The same for one request, whose changes are made on `terms`. What a dry run answers is what would be.
+    #[must_use]
+    pub fn on(&self, terms: Terms) -> Self {
+        Self { terms, ..self.clone() }
     }
 
     /// Tells who makes a request.
@@ -84,10 +116,35 @@ impl Iam {
         T: Send + 'static,
         F: for<'t> FnOnce(IamTx<'t>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     {
-        let result = self.store().change(action, work).await;
+        let result = self.store().change_with(self.terms.effect, action, work).await;
         // After a failure too: a commit whose answer was lost has happened all the same.
         self.authenticator.forget();
         result
+    }
+
+    /// The same for a change that leaves a row, whose answer is kept when the terms say that it is made once.
+    async fn make<T, F>(&self, action: &'static str, work: F) -> Result<T, Error>
+    where
+        T: Entity + 'static,
+        F: for<'t> FnOnce(IamTx<'t>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
+        let Some(once) = self.terms.once.clone().filter(|_| !self.terms.is_dry_run()) else {
+            return self.change(action, work).await;
+        };
+        let answers = self.answers.clone();
+        let answers = answers.ok_or_else(|| Error::internal("this `Iam` keeps no answers"))?;
+        self.change(action, move |mut tx| {
+            Box::pin(async move {
+                // Made by another control plane a moment ago: asked again, its answer is found.
+                if answers.reserve(tx.inner(), &once.key).await?.is_some() {
+                    return Err(in_progress(&once.key.key));
+                }
+                let made = work(tx.part()).await?;
+                answers.keep(tx.inner(), &once.key, &(once.render)(&made)).await?;
+                Ok(made)
+            })
+        })
+        .await
     }
 }
 

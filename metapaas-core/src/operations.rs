@@ -12,7 +12,7 @@ use crate::descriptor::Action;
 use crate::error::{Error, ErrorCode};
 use crate::registry::RegisteredType;
 use crate::request::RequestContext;
-use crate::store::Store;
+use crate::store::{Effect, Store};
 pub use crate::store::iam::Listed;
 use crate::store::operations::OperationFilter;
 pub use crate::store::{OperationRecord, OperationStatus};
@@ -101,16 +101,24 @@ impl Operations {
     }
 
     /// Ends an operation before its change is in force. The change stays, and nodes go on with it; nobody waits.
-    /// Cancelling a cancelled one changes nothing.
+    /// Cancelling a cancelled one changes nothing. A dry run changes nothing either way, and answers what would be.
     ///
     /// # Errors
     /// `NotFound`, `Forbidden` without the permission to run the action, `InvalidState` when it has ended otherwise.
-    pub async fn cancel(&self, context: &RequestContext, id: Uuid) -> Result<OperationRecord, Error> {
+    pub async fn cancel(
+        &self,
+        context: &RequestContext,
+        id: Uuid,
+        effect: Effect,
+    ) -> Result<OperationRecord, Error> {
         let (record, registered) = self.visible(context, id).await?;
         let verb = registered.action(&record.action).map_or(Action::Update, |one| Action::Custom(one.verb));
         authorize(context, registered.ty, verb).in_project(record.project_id)?;
         if !record.status.is_end() {
-            self.store.finish_operation(&record, OperationStatus::Cancelled, None).await?;
+            if effect == Effect::DryRun {
+                return Ok(OperationRecord { status: OperationStatus::Cancelled, ..record });
+            }
+            self.store.cancel_operation(&record).await?;
         }
         let (record, _) = self.visible(context, id).await?;
         match record.status {

@@ -21,6 +21,7 @@ mod resync;
 pub mod routes;
 mod schema;
 mod sealed;
+mod standing;
 pub mod statement;
 pub mod value;
 pub mod work;
@@ -33,21 +34,22 @@ use uuid::Uuid;
 
 pub use self::database::{Database, Tx};
 pub use self::error::StoreError;
-pub use self::idempotency::{Answer, InFlight, Once, Render};
-use self::idempotency::{IdempotencyStatements, InFlightKeys};
+use self::idempotency::InFlightKeys;
+pub(crate) use self::idempotency::in_progress;
+pub use self::idempotency::{Answer, InFlight, KeptAnswers, Once, OnceKey, Render, RequestHash};
 pub use self::nodes::Node;
 use self::nodes::NodeStatements;
 use self::operations::OperationStatements;
 pub use self::operations::{OperationRecord, OperationStatus};
 use self::quotas::Quotas;
-pub use self::quotas::{QuotaItem, quota_resources};
-pub use self::replicas::COUNT_MAX;
+pub use self::quotas::{NewProjectLimits, QuotaItem, quota_resources};
 use self::resources::references::References;
 use self::resources::statements::TypeStatements;
 pub use self::resources::{ActionBegun, Effect, Locator, Page, WouldBe, WriteOptions, Written, now};
 pub use self::resync::Resync;
 use self::routes::RouteStatements;
 pub use self::sealed::Resealed;
+pub use self::standing::COUNT_MAX;
 pub use self::statement::{Dialect, Statement, slot};
 pub use self::value::{Arg, Required, Row, raw_json};
 use self::work::WorkStatements;
@@ -81,7 +83,7 @@ pub struct Store {
     limited: Cache<Uuid, ()>,
     changes: broadcast::Sender<Uuid>,
     recent: Cache<Uuid, Resource>,
-    idempotency: Arc<IdempotencyStatements>,
+    idempotency: Arc<KeptAnswers>,
     in_flight: InFlightKeys,
     lists: Cache<String, Statement>,
 }
@@ -100,7 +102,7 @@ impl Store {
         let dialect = database.dialect();
         let references = |registered| Arc::new(References::new(dialect, &registry, registered));
         let references = registry.types().iter().map(references).collect();
-        let idempotency = Arc::new(IdempotencyStatements::new(dialect, keys.clone()));
+        let idempotency = Arc::new(KeptAnswers::new(dialect, keys.clone()));
         let quotas = Quotas::new(dialect, registry.clone(), keys.clone(), &types);
         Self {
             database,

@@ -82,6 +82,8 @@ pub struct Config {
     pub audit_retention: Lifetime,
     /// How long operations are kept that have ended.
     pub operation_retention: Lifetime,
+    /// How much a new project may have, by resource, until somebody sets its quota; what is not named has no limit.
+    pub project_quota: BTreeMap<String, u32>,
     /// Issuers whose tokens are accepted besides the built-in ones.
     pub oidc: Vec<OidcIssuer>,
     /// `text` or `json`.
@@ -149,6 +151,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             audit_retention: Lifetime::days(365),
             operation_retention: Lifetime::days(30),
+            project_quota: BTreeMap::new(),
             oidc: Vec::new(),
             log_format: LogFormat::Text,
             log: "info".into(),
@@ -232,6 +235,7 @@ impl Config {
         for name in ["access_token_lifetime", "session_lifetime", "audit_retention", "operation_retention"] {
             probe(figment.extract_inner::<Lifetime>(name).map(drop));
         }
+        probe(figment.extract_inner::<BTreeMap<String, u32>>("project_quota").map(drop));
         probe(figment.extract_inner::<Option<Lifetime>>("service_token_max_lifetime").map(drop));
         probe(figment.extract_inner::<u32>("login_failures_per_user").map(drop));
         probe(figment.extract_inner::<u32>("login_failures_per_address").map(drop));
@@ -457,6 +461,7 @@ const SETTINGS: [&str; 28] = [
     "trusted_proxies",
     "audit_retention",
     "operation_retention",
+    "project_quota",
     "oidc",
     "plugins",
     "log_format",

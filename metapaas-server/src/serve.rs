@@ -15,7 +15,7 @@ use metapaas_core::operations::Operations;
 use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Routing, Settings};
 use metapaas_core::registry::Registry;
 use metapaas_core::routers::Routers;
-use metapaas_core::store::Store;
+use metapaas_core::store::{NewProjectLimits, Store, quota_resources};
 use metapaas_core::watch::WatchHub;
 use sha2::Sha256;
 use tokio::net::TcpListener;
@@ -113,7 +113,8 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
     let hub = WatchHub::new(started.store.clone(), authenticator.clone(), stop.clone());
     let tail = tokio::spawn(hub.clone().run());
     let described = openapi::document(&started.registry, env!("CARGO_PKG_VERSION"));
-    let iam = Arc::new(Iam::new(authenticator.clone()));
+    let iam = Iam::new(authenticator.clone()).keeping(started.store.kept_answers());
+    let iam = Arc::new(iam.limiting(new_project_limits(&started)?));
     // Told to stop after the last request, whose denial it may have to write.
     let (audit_stop, audit_stopped) = watch::channel(false);
     let audit = tokio::spawn({
@@ -258,6 +259,20 @@ fn document(document: &impl serde::Serialize) -> Bytes {
     // The document is made of strings and maps; it serialises.
     serde_json::to_vec(document).unwrap_or_default().into()
 }
+
+/// How much new projects may have.
+fn new_project_limits(started: &Started) -> Result<NewProjectLimits, StartError> {
+    let limits = &started.config.project_quota;
+    let limits = limits.iter().map(|(resource, limit)| (resource.clone(), i64::from(*limit))).collect();
+    started.store.new_project_limits(limits).map_err(|unknown| {
+        StartError(format!(
+            "the setting `project_quota` names {}, which nothing can be limited by; there are {}",
+            unknown.join(", "),
+            quota_resources(&started.registry).join(", ")
+        ))
+    })
+}
+
 
 fn documents(registry: &Registry) -> Vec<(&'static str, Bytes)> {
     let slugs = registry.roots().map(|root| root.ty.slug);

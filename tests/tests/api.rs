@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use metapaas_tests::harness::{Installation, On, answer, client};
+use metapaas_core::store::StoreError;
+use metapaas_tests::harness::{Installation, On, answer, client, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ on_both!(
     pages_follow_each_other,
     concurrent_changes_are_not_lost,
     the_control_plane_describes_itself,
+    the_health_of_a_type_is_that_of_its_instances_and_workers,
 );
 
 const DEMO: &str = "/v1/types/demo/instances";
@@ -214,6 +216,53 @@ async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
     })
     .await;
     pending.into_iter().filter_map(|(_, output)| output).collect()
+}
+
+async fn the_health_of_a_type_is_that_of_its_instances_and_workers(on: On) {
+    let installation = with_demo(on).await;
+    let _ = installation.active(ONE).await;
+    let health = async || installation.get("/v1/types/demo").await.expect(200).body["health"].clone();
+    let fine = health().await;
+    assert_eq!((&fine["status"], &fine["message"], &fine["exact"]), (&json!("ok"), &json!(""), &json!(true)));
+    assert_eq!((&fine["instances"]["ACTIVE"], &fine["instances"]["ERROR"]), (&json!(1), &json!(0)));
+    let stranger = installation.call(Method::POST, "/v1/iam/projects", json!({ "name": "other" })).await;
+    let other = stranger.expect(201).body["id"].as_str().unwrap().to_owned();
+    let stranger = installation.user("stan", &other, "owner").await;
+
+    // No pass is due for it, so that it stays as it is put here.
+    run(&installation, "UPDATE demo_instances SET status = 'ERROR'").await;
+    let broken = health().await;
+    assert_eq!((&broken["status"], &broken["instances"]["ERROR"]), (&json!("degraded"), &json!(1)));
+    let seen = installation.call_as(&stranger, Method::GET, "/v1/types", Value::Null).await.expect(200).body;
+    assert_eq!(seen["items"][0]["health"]["status"], "ok", "what one may not see is nothing to tell");
+    assert_eq!(seen["items"][0]["counts"]["instances"], 0);
+
+    // As it looks when every worker is busy, or none runs: due for long, and taken by nobody who finishes it.
+    let (past, future) = match on {
+        On::Postgres => ("now() - interval '90 seconds'", "now() + interval '1 hour'"),
+        On::Sqlite => {
+            let micros = "CAST(strftime('%s', 'now') AS integer) * 1000000";
+            (&*format!("{micros} - 90000000").leak(), &*format!("{micros} + 3600000000").leak())
+        }
+    };
+    run(&installation, &format!("UPDATE metapaas_work SET due_at = {past}, lease_until = {future}")).await;
+    let stalled = installation.get("/v1/types").await.expect(200).body["items"][0]["health"].clone();
+    assert_eq!(stalled["status"], "stalled", "{stalled}");
+    assert!(stalled["message"].as_str().unwrap().contains("worker"));
+    run(&installation, &format!("UPDATE metapaas_work SET due_at = {past}, lease_until = NULL")).await;
+    eventually("a worker takes it and finds the instance well", || async {
+        health().await["status"] == "ok"
+    })
+    .await;
+}
+
+async fn run(installation: &Installation, sql: &str) {
+    let database = installation.sql().await;
+    let sql = sql.to_owned();
+    let done: Result<(), StoreError> =
+        database.write("test", move |tx| Box::pin(async move { tx.execute_script("test", &sql).await })).await;
+    done.unwrap();
+    database.close().await;
 }
 
 async fn the_control_plane_describes_itself(on: On) {

@@ -19,6 +19,7 @@ mod events;
 mod faults;
 mod golden;
 mod iam;
+mod iam_changes;
 mod idempotency;
 mod lifecycle;
 mod limits;
@@ -47,6 +48,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_metapaas-under-test");
 
 /// The same with the type `vault` of `metapaas_tests::vault`, which is full of secrets.
 const WITH_VAULT: &str = env!("CARGO_BIN_EXE_metapaas-with-vault");
+
+/// The same with `vault` and `zoo`, which has a field of every kind and no nodes.
+const WITH_ALL: &str = env!("CARGO_BIN_EXE_metapaas-with-all");
 
 /// Runs a test on each database; the body gets a running `Installation`.
 #[macro_export]

@@ -10,10 +10,9 @@ use metapaas_tests::{workspace_root, zoo};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{PROGRAM, on_both};
+use crate::{PROGRAM, WITH_ALL, on_both};
 
 /// The distribution with the types `vault` and `zoo` of `metapaas_tests`, which have everything that types can have.
-const WITH_ALL: &str = env!("CARGO_BIN_EXE_metapaas-with-all");
 
 on_both!(
     strangers_find_nothing_wrong,

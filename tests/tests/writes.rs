@@ -5,7 +5,7 @@ use metapaas_tests::harness::{Answer, Installation, On, client, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{PROGRAM, on_both};
+use crate::{PROGRAM, WITH_ALL, on_both};
 
 on_both!(
     if_match_refuses_a_lost_update,
@@ -17,6 +17,7 @@ on_both!(
     put_sets_what_is_left_out_back,
     a_change_that_changes_nothing_is_none,
     delete_is_202_then_404,
+    delete_of_what_has_nothing_left_is_204_then_404,
     with_or_without_a_slash_at_the_end_answers_the_same,
     head_and_options_say_what_there_is,
 );
@@ -305,6 +306,48 @@ async fn a_change_that_changes_nothing_is_none(on: On) {
         assert_eq!(same.body["revision"], before.body["revision"]);
         assert_eq!(same.header("etag"), before.header("etag"));
     }
+}
+
+async fn delete_of_what_has_nothing_left_is_204_then_404(on: On) {
+    const ZOOS: &str = "/v1/types/zoo/instances";
+    let installation = Installation::start(WITH_ALL, on).await;
+    let project = installation.default_project().await;
+    let limits = json!({ "limits": { "instances": 2 } });
+    let quota = "/v1/projects/default/quota";
+    let _ = installation.call(Method::PUT, quota, limits).await.expect(200);
+    let make = async |name: &str| {
+        let body = json!({ "name": name, "project_id": project, "site": name, "sign": "hi" });
+        installation.call(Method::POST, ZOOS, body).await.expect(201)
+    };
+    let (empty, full) = (format!("{ZOOS}/empty"), format!("{ZOOS}/full"));
+    let made = make("empty").await;
+    let _ = make("full").await;
+    // A zoo has no nodes, so that nothing is left of one without houses.
+    let tried = installation.call(Method::DELETE, &format!("{empty}?dry_run=true"), Value::Null).await;
+    assert_eq!(tried.expect(204).body, Value::Null);
+    let partner = json!({ "partner": made.body["id"] });
+    let _ = installation.call(Method::PATCH, &full, partner).await.expect(200);
+    let used = installation.call(Method::DELETE, &empty, Value::Null).await.expect(409);
+    assert_eq!(used.body["code"], "IN_USE");
+    let _ = installation.call(Method::PATCH, &full, json!({ "partner": null })).await.expect(200);
+    let wrong = [("if-match", "\"1\"")];
+    let token = &installation.token;
+    let _ = send(&installation, token, Method::DELETE, &empty, &wrong, &Value::Null).await.expect(412);
+    let _ = installation.call(Method::DELETE, &empty, Value::Null).await.expect(204);
+    let _ = installation.get(&empty).await.expect(404);
+    let _ = installation.call(Method::DELETE, &empty, Value::Null).await.expect(404);
+    // Its place is free at once: its name, its unique site, what it had of the quota.
+    let _ = make("empty").await;
+    let id = made.body["id"].as_str().unwrap();
+    let events = installation.get(&format!("/v1/events?resource_id={id}")).await.expect(200).body;
+    let actions: Vec<&str> =
+        events["items"].as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap()).collect();
+    assert!(actions.contains(&"deleted"), "{actions:?}");
+    let house = json!({ "name": "apes" });
+    let _ = installation.call(Method::POST, &format!("{full}/houses"), house).await.expect(201);
+    let going = installation.call(Method::DELETE, &full, Value::Null).await.expect(202);
+    assert_eq!(going.body["status"], "DELETING", "its house has to go first");
+    eventually("it is gone", || async { installation.get(&full).await.status == 404 }).await;
 }
 
 async fn delete_is_202_then_404(on: On) {

@@ -13,11 +13,17 @@ use crate::paas_type::PaasType;
 /// A value that is sealed at rest, left out of every answer, event and log.
 ///
 /// With `#[field(default = Secret::generate())]` a create request without it gets a random one, and the create
-/// answer shows it once.
+/// answer shows it once. When it is dropped, what it holds is overwritten in memory (see [`FieldType::wipe`]).
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret<T>(T);
+pub struct Secret<T: FieldType>(T);
 
-impl<T> Secret<T> {
+impl<T: FieldType> Drop for Secret<T> {
+    fn drop(&mut self) {
+        self.0.wipe();
+    }
+}
+
+impl<T: FieldType> Secret<T> {
     /// Wraps `value`.
     pub const fn new(value: T) -> Self {
         Self(value)
@@ -36,7 +42,7 @@ impl Secret<String> {
     }
 }
 
-impl<T> fmt::Debug for Secret<T> {
+impl<T: FieldType> fmt::Debug for Secret<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
     }
@@ -99,5 +105,48 @@ impl<T: PaasType> FieldType for Ref<T> {
 
     fn from_json(value: &Value) -> Result<Self, FieldError> {
         Uuid::from_json(value).map(Self::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::field_type::Map;
+
+    thread_local! {
+        static WIPED: Cell<u32> = const { Cell::new(0) };
+    }
+
+    #[derive(Clone)]
+    struct Noted;
+
+    impl FieldType for Noted {
+        const KIND: FieldKind = FieldKind::Bool;
+
+        fn to_json(&self) -> Value {
+            Value::Null
+        }
+
+        fn from_json(_: &Value) -> Result<Self, FieldError> {
+            Ok(Self)
+        }
+
+        fn wipe(&mut self) {
+            WIPED.set(WIPED.get() + 1);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_wiped_when_it_is_dropped() {
+        drop(Secret::new(Some(vec![Noted, Noted])));
+        assert_eq!(WIPED.get(), 2);
+        drop(Secret::new(Map::from([("key".to_owned(), Noted)])));
+        assert_eq!(WIPED.get(), 3);
+        let (mut text, mut number) = ("secret".to_owned(), 7_u32);
+        text.wipe();
+        number.wipe();
+        assert_eq!((text.as_str(), number), ("", 0));
     }
 }

@@ -55,6 +55,10 @@ macro_rules! checked_text {
                 let text = value.as_str().ok_or_else(|| FieldError::new("a string", value))?;
                 Self::new(text).map_err(|expected| FieldError::new(expected, value))
             }
+
+            fn wipe(&mut self) {
+                self.0.wipe();
+            }
         }
     };
 }

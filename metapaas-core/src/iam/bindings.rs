@@ -9,7 +9,7 @@ use super::body::{Body, is_user_name};
 use super::permissions::may_give;
 use super::record::Record;
 use super::roles::resolve;
-use super::{BINDINGS, Binding, Iam, Listed, PageAt, Principal, expect, in_project, keep_an_owner};
+use super::{BINDINGS, Binding, Iam, Listed, PageAt, Principal, UNCHANGING, expect, in_project, keep_an_owner};
 use crate::authz::{Allowed, Projects};
 use crate::descriptor::Action;
 use crate::error::{Error, ErrorCode};
@@ -53,7 +53,7 @@ impl Iam {
         let sees = allowed.sees().clone();
         let (registry, record) = (Arc::clone(registry), Record::of(allowed));
         let grants = Arc::clone(&allowed.context().actor.grants);
-        self.change("make a binding", move |mut tx| {
+        self.make("make a binding", move |mut tx| {
             Box::pin(async move {
                 if tx.project(project_id).await?.is_none() {
                     return Err(Error::not_found(format_args!("project {project_id}")));
@@ -110,9 +110,10 @@ impl Iam {
     pub async fn delete_binding(&self, allowed: &Allowed, id: Uuid) -> Result<(), Error> {
         expect(allowed, &BINDINGS, Action::Delete)?;
         let binding = self.permitted_binding(allowed, id).await?;
-        let record = Record::of(allowed);
+        let (record, terms) = (Record::of(allowed), self.terms.clone());
         self.change("delete a binding", move |mut tx| {
             Box::pin(async move {
+                terms.hold(UNCHANGING)?;
                 if tx.delete_binding(id).await? == 0 {
                     return Err(not_found(id));
                 }

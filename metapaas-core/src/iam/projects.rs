@@ -1,5 +1,7 @@
 //! Projects: made by owners of the platform, managed by their own owners.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -11,11 +13,11 @@ use crate::descriptor::Action;
 use crate::error::{Error, ErrorCode};
 use crate::field_type::is_dns_name;
 use crate::role::PLATFORM_PROJECT;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::store::resources::now;
 
 impl Iam {
-    /// Makes a project. Body: `name`, and optionally `description`.
+    /// Makes a project. Body: `name`, and optionally `description`. It gets the limits of new projects, if there are any.
     ///
     /// # Errors
     /// `Forbidden`, `InvalidRequest`, `NameTaken` with the `id` that has the name.
@@ -27,13 +29,18 @@ impl Iam {
         let description = body.description().unwrap_or_default();
         body.finish()?;
         let project = new_project(Uuid::now_v7(), &name, description);
-        let row = project.clone();
+        let row = project;
+        let limits = self.limits.clone();
         let record = Record::of(allowed);
         let made = self
-            .change("make a project", move |mut tx| {
+            .make("make a project", move |mut tx| {
                 Box::pin(async move {
                     tx.insert_project(&row).await?;
-                    Ok(tx.audit(record.created(what(&row), row.id, &row)).await?)
+                    if let Some(limits) = limits {
+                        limits.set(tx.inner(), row.id).await?;
+                    }
+                    tx.audit(record.created(what(&row), row.id, &row)).await?;
+                    Ok(row)
                 })
             })
             .await;
@@ -42,8 +49,27 @@ impl Iam {
                 let other = self.store().project_named(&name).await?.map(|project| project.id.to_string());
                 Err(error.with("id", other))
             }
-            made => made.map(|()| project),
+            made => made,
         }
+    }
+
+    /// Sets all limits of a project; what is not named has none. The body of the audit's line has them before and after.
+    ///
+    /// # Errors
+    /// As [`Store::set_quota`].
+    pub async fn set_quota(
+        &self,
+        store: &Store,
+        allowed: &Allowed,
+        project: &Project,
+        limits: BTreeMap<String, i64>,
+    ) -> Result<(), Error> {
+        let record = Record::by(allowed.context(), "iam.projects.quota".into());
+        let (resource, id) = (format!("{}/quota", what(project)), project.id);
+        let line = move |before: &BTreeMap<_, _>, after: &BTreeMap<_, _>| {
+            record.changed(resource, id, before, after)
+        };
+        store.set_quota_with(allowed, id, limits, self.terms.effect, Some(Box::new(line))).await
     }
 
     /// A page of the projects that the caller may see.
@@ -76,10 +102,11 @@ impl Iam {
         let description = body.description();
         body.finish()?;
         let record = Record::of(allowed);
-        let key = key.to_owned();
-        self.change("change a project", move |mut tx| {
+        let (key, terms) = (key.to_owned(), self.terms.clone());
+        self.make("change a project", move |mut tx| {
             Box::pin(async move {
                 let mut project = tx.project(current.id).await?.ok_or_else(|| not_found(&key))?;
+                terms.hold(project.revision)?;
                 let before = project.clone();
                 project.description = description.unwrap_or(project.description);
                 project.updated_at = now();
@@ -104,9 +131,11 @@ impl Iam {
             return Err(Error::new(ErrorCode::InvalidState, "the platform project cannot be deleted"));
         }
         let record = Record::of(allowed);
-        let key = key.to_owned();
+        let (key, terms) = (key.to_owned(), self.terms.clone());
         self.change("delete a project", move |mut tx| {
             Box::pin(async move {
+                let project = tx.project(project.id).await?.ok_or_else(|| not_found(&key))?;
+                terms.hold(project.revision)?;
                 tx.delete_bindings_in(project.id).await?;
                 tx.delete_roles_in(project.id).await?;
                 match tx.delete_project(project.id).await {

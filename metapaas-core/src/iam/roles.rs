@@ -129,7 +129,7 @@ impl Iam {
             revision: 1,
         };
         let record = Record::of(allowed);
-        self.change("make a role", move |mut tx| {
+        self.make("make a role", move |mut tx| {
             Box::pin(async move {
                 if tx.project(project_id).await?.is_none() {
                     return Err(Error::not_found(format_args!("project {project_id}")));
@@ -223,10 +223,11 @@ impl Iam {
             may_give(registry, &allowed.context().actor.grants, current.project_id, &given)?;
         }
         let record = Record::of(allowed);
-        let key = key.to_owned();
-        self.change("change a role", move |mut tx| {
+        let (key, terms) = (key.to_owned(), self.terms.clone());
+        self.make("change a role", move |mut tx| {
             Box::pin(async move {
                 let mut row = tx.role(current.id).await?.ok_or_else(|| not_found(&key))?;
+                terms.hold(row.revision)?;
                 let before = RoleEntry::from(row.clone());
                 row.description = description.unwrap_or(row.description);
                 row.permissions = permissions.unwrap_or(row.permissions);
@@ -254,17 +255,17 @@ impl Iam {
     ) -> Result<(), Error> {
         expect(allowed, &ROLES, Action::Delete)?;
         let role = self.own_role(allowed, key, project).await?;
-        let record = Record::of(allowed);
+        let (record, terms) = (Record::of(allowed), self.terms.clone());
         self.change("delete a role", move |mut tx| {
             Box::pin(async move {
+                let role = tx.role(role.id).await?.ok_or_else(|| not_found(&role.name))?;
+                terms.hold(role.revision)?;
                 let uses = tx.uses_of_role(role.id).await?;
                 if uses > 0 {
                     let text = format!("{uses} bindings give the role {}; delete them first", role.name);
                     return Err(Error::new(ErrorCode::InUse, text).with("bindings", uses));
                 }
-                if tx.delete_role(role.id).await? == 0 {
-                    return Err(not_found(&role.name));
-                }
+                tx.delete_role(role.id).await?;
                 let entry = RoleEntry::from(role);
                 Ok(tx.audit(record.deleted(what(&entry), entry.project_id, &entry)).await?)
             })

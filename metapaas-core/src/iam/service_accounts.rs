@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::body::Body;
 use super::record::{OK, Record};
 use super::{
-    Iam, Listed, PageAt, SERVICE_ACCOUNTS, ServiceAccount, ServiceToken, TOKENS, expect, in_project,
+    Iam, Listed, PageAt, SERVICE_ACCOUNTS, ServiceAccount, ServiceToken, TOKENS, UNCHANGING, expect, in_project,
 };
 use crate::authn::{digest, new_service_token};
 use crate::authz::Allowed;
@@ -27,7 +27,7 @@ pub struct CreatedToken {
     /// What is kept of it.
     #[serde(flatten)]
     pub info: ServiceToken,
-    /// The secret.
+    /// The secret; empty in the answer to a dry run, which makes none.
     pub token: String,
 }
 
@@ -52,7 +52,7 @@ impl Iam {
         in_project(allowed, project_id)?;
         let account = ServiceAccount { disabled, ..new_service_account(project_id, &name, description) };
         let record = Record::of(allowed);
-        self.change("make a service account", move |mut tx| {
+        self.make("make a service account", move |mut tx| {
             Box::pin(async move {
                 if let Some(other) = tx.service_account_named(&name, project_id).await? {
                     let text = format!("the project has a service account {name} already");
@@ -123,11 +123,12 @@ impl Iam {
         let description = body.description();
         let disabled = body.flag("disabled");
         body.finish()?;
-        let record = Record::of(allowed);
-        self.change("change a service account", move |mut tx| {
+        let (record, terms) = (Record::of(allowed), self.terms.clone());
+        self.make("change a service account", move |mut tx| {
             Box::pin(async move {
                 let missing = || not_found(&current.name);
                 let mut account = tx.service_account(current.id).await?.ok_or_else(missing)?;
+                terms.hold(account.revision)?;
                 let before = account.clone();
                 account.description = description.unwrap_or(account.description);
                 account.disabled = disabled.unwrap_or(account.disabled);
@@ -153,13 +154,14 @@ impl Iam {
     ) -> Result<(), Error> {
         expect(allowed, &SERVICE_ACCOUNTS, Action::Delete)?;
         let account = self.permitted_account(allowed, key, project).await?;
-        let record = Record::of(allowed);
+        let (record, terms) = (Record::of(allowed), self.terms.clone());
         self.change("delete a service account", move |mut tx| {
             Box::pin(async move {
+                let missing = || not_found(&account.name);
+                let account = tx.service_account(account.id).await?.ok_or_else(missing)?;
+                terms.hold(account.revision)?;
                 tx.delete_bindings_of(ActorKind::ServiceAccount, account.id).await?;
-                if tx.delete_service_account(account.id).await? == 0 {
-                    return Err(not_found(&account.name));
-                }
+                tx.delete_service_account(account.id).await?;
                 Ok(tx.audit(record.deleted(what(&account), account.project_id, &account)).await?)
             })
         })
@@ -208,10 +210,11 @@ impl Iam {
             expires_at,
             last_used_at: None,
         };
-        let created = CreatedToken { info, token };
-        self.change("make a service token", move |mut tx| {
+        let (token_digest, is_dry_run) = (digest(&token), self.terms.is_dry_run());
+        let created = CreatedToken { info, token: if is_dry_run { String::new() } else { token } };
+        self.make("make a service token", move |mut tx| {
             Box::pin(async move {
-                match tx.insert_service_token(&created.info, &digest(&created.token)).await {
+                match tx.insert_service_token(&created.info, &token_digest).await {
                     Ok(()) => {
                         let what = format!("{}/tokens/{}", what(&account), created.info.id);
                         tx.audit(record.created(what, account.project_id, &created.info)).await?;
@@ -254,9 +257,10 @@ impl Iam {
     ) -> Result<(), Error> {
         expect(allowed, &TOKENS, Action::Delete)?;
         let account = self.permitted_account(allowed, account, project).await?;
-        let record = Record::of(allowed);
+        let (record, terms) = (Record::of(allowed), self.terms.clone());
         self.change("delete a service token", move |mut tx| {
             Box::pin(async move {
+                terms.hold(UNCHANGING)?;
                 match tx.delete_service_token(token, account.id).await? {
                     0 => Err(Error::not_found(format_args!("token {token}"))),
                     _ => {

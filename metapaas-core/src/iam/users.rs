@@ -76,8 +76,10 @@ impl Iam {
         };
         let row = UserRow::new(user.clone(), password_hash);
         let record = Record::of(allowed);
+        let created = CreatedUser { user, password: generated.filter(|_| !self.terms.is_dry_run()) };
+        let name = created.user.name.clone();
         let made = self
-            .change("make a user", move |mut tx| {
+            .make("make a user", move |mut tx| {
                 Box::pin(async move {
                     tx.insert_user(&row).await?;
                     if let Some((issuer, subject)) = identity {
@@ -87,16 +89,17 @@ impl Iam {
                         }
                         tx.insert_identity(&issuer, &subject, row.user.id, now).await?;
                     }
-                    Ok(tx.audit(record.created(what(&row.user), PLATFORM_PROJECT, &row.user)).await?)
+                    tx.audit(record.created(what(&row.user), PLATFORM_PROJECT, &row.user)).await?;
+                    Ok(created)
                 })
             })
             .await;
         match made {
             Err(error) if error.code == ErrorCode::NameTaken => {
-                let other = self.store().user_named(&user.name).await?.map(|row| row.user.id.to_string());
+                let other = self.store().user_named(&name).await?.map(|row| row.user.id.to_string());
                 Err(error.with("id", other))
             }
-            made => made.map(|()| CreatedUser { user, password: generated }),
+            made => made,
         }
     }
 
@@ -168,9 +171,11 @@ impl Iam {
         let id = current.user.id;
         let record = Record::of(allowed);
         let keep = session.filter(|_| is_own && disabled != Some(true));
-        self.change("change a user", move |mut tx| {
+        let terms = self.terms.clone();
+        self.make("change a user", move |mut tx| {
             Box::pin(async move {
                 let mut row = tx.user(id).await?.ok_or_else(|| not_found(&id.to_string()))?;
+                terms.hold(row.user.revision)?;
                 let before = json!(row.user);
                 let now = now();
                 let is_new_password = password_hash.is_some();
@@ -220,13 +225,13 @@ impl Iam {
         let user = self.visible_user(allowed, key).await?.user;
         allowed.in_project(PLATFORM_PROJECT)?;
         let (id, record) = (user.id, Record::of(allowed));
-        let key = key.to_owned();
+        let (key, terms) = (key.to_owned(), self.terms.clone());
         self.change("delete a user", move |mut tx| {
             Box::pin(async move {
+                let user = tx.user(id).await?.ok_or_else(|| not_found(&key))?.user;
+                terms.hold(user.revision)?;
                 tx.delete_bindings_of(ActorKind::User, id).await?;
-                if tx.delete_user(id).await? == 0 {
-                    return Err(not_found(&key));
-                }
+                tx.delete_user(id).await?;
                 keep_an_owner(&mut tx).await?;
                 Ok(tx.audit(record.deleted(what(&user), PLATFORM_PROJECT, &user)).await?)
             })

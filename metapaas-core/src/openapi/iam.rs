@@ -14,6 +14,8 @@ use crate::iam::{AUDIT, BINDINGS, PROJECTS, ROLES, SERVICE_ACCOUNTS, TOKENS, USE
 
 const TAG: &str = "iam";
 const MERGE_PATCH: &str = "application/merge-patch+json";
+const ETAG: (&str, &str) = ("ETag", "ETag");
+const REPLAYED: (&str, &str) = ("Idempotency-Replayed", "IdempotencyReplayed");
 
 /// Adds all of it.
 pub(super) fn add(parts: &mut Parts) {
@@ -133,13 +135,16 @@ impl Kind {
     /// `created` is the schema of what a create answers, where it is not the usual one.
     fn collection(&self, above: &[Parameter], created: Option<&str>) -> PathItem {
         // A token has no path of its own to read it at.
-        let location: &[(&str, &str)] = if above.is_empty() { &[("Location", "Location")] } else { &[] };
+        let location: &[(&str, &str)] =
+            if above.is_empty() { &[("Location", "Location"), ETAG, REPLAYED] } else { &[REPLAYED] };
         let made = answer("It is made.", Some(created.unwrap_or(&self.schema)), location);
         let create = self
             .begin("create", Action::Create, &format!("Create {}", self.one))
+            .parameter_ref(shared_parameter("DryRun"))
+            .parameter_ref(shared_parameter("IdempotencyKey"))
             .request_body(Some(body(&format!("{}Create", self.schema), &[JSON])))
             .response("201", made)
-            .errors(&[400, 403, 404, 409, 413, 415]);
+            .errors(&[400, 403, 404, 409, 413, 415, 422]);
         // A binding or account says its project in the body; a token's account may need one to be found.
         let create = if above.is_empty() { create } else { self.in_project(create) };
         let list = if above.is_empty() { self.list() } else { self.list().errors(&[404, 409]) };
@@ -157,17 +162,23 @@ impl Kind {
     }
 
     fn row(&self, own: &[Parameter], has_update: bool) -> PathItem {
-        let found = || answer("The resource.", Some(&self.schema), &[]);
-        let read = self.begin("read", Action::Read, &format!("Read {}", self.one)).response("200", found());
+        let read = self
+            .begin("read", Action::Read, &format!("Read {}", self.one))
+            .parameter_ref(shared_parameter("IfNoneMatch"))
+            .response("200", answer("The resource.", Some(&self.schema), &[ETAG]))
+            .response("304", answer("It still has that entity tag.", None, &[ETAG]));
         let read = self.in_project(read).errors(&[400, 403, 404, 409]);
         let mut item =
             with(own).operation(HttpMethod::Get, read).operation(HttpMethod::Delete, self.delete());
         if has_update {
             let update = self
                 .begin("update", Action::Update, &format!("Change {}", self.one))
+                .parameter_ref(shared_parameter("IfMatch"))
+                .parameter_ref(shared_parameter("DryRun"))
+                .parameter_ref(shared_parameter("IdempotencyKey"))
                 .request_body(Some(body(&format!("{}Patch", self.schema), &[JSON, MERGE_PATCH])))
-                .response("200", found())
-                .errors(&[400, 403, 404, 409, 413, 415]);
+                .response("200", answer("The resource.", Some(&self.schema), &[ETAG, REPLAYED]))
+                .errors(&[400, 403, 404, 409, 412, 413, 415, 422]);
             item = item.operation(HttpMethod::Patch, self.in_project(update));
         }
         item.build()
@@ -176,8 +187,10 @@ impl Kind {
     fn delete(&self) -> OperationBuilder {
         let delete = self
             .begin("delete", Action::Delete, &format!("Delete {}", self.one))
-            .response("204", answer("It is gone.", None, &[]))
-            .errors(&[400, 403, 404, 409]);
+            .parameter_ref(shared_parameter("IfMatch"))
+            .parameter_ref(shared_parameter("DryRun"))
+            .response("204", answer("It is gone; a dry run says that it would be.", None, &[]))
+            .errors(&[400, 403, 404, 409, 412]);
         self.in_project(delete)
     }
 

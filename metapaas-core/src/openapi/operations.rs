@@ -8,7 +8,7 @@ use utoipa::openapi::{Components, PathItem, Type};
 use super::Parts;
 use super::build::{
     JSON, ObjectExt, OperationExt, answer, any, array, body, boolean, closed, id, integer, nullable, open,
-    operation, page_of, path, query, shared_parameter, string, time,
+    operation, page_of, path, query, schema, shared_parameter, string, time,
 };
 use crate::descriptor::Action;
 use crate::iam::PROJECTS;
@@ -90,6 +90,7 @@ fn operations(parts: &mut Parts) {
             "Takes the permission to run the action. Nobody waits for the change any more; what it has changed stays.",
         ))
         .for_users()
+        .parameter_ref(shared_parameter("DryRun"))
         .response("200", answer("It is cancelled.", Some("Operation"), &[]))
         .errors(&[400, 403, 404, 409]);
     let cancel = PathItemBuilder::new().parameters(Some([one()])).operation(HttpMethod::Post, cancel);
@@ -110,7 +111,8 @@ fn quotas(parts: &mut Parts) {
     let quota = open("How much a project may have.")
         .must("project_id", id(""))
         .must("project", string("The project's name."))
-        .must("items", array(resource, "Every kind of resource."));
+        .must("items", array(resource, "Every kind of resource."))
+        .property("plan", array(schema("PlanStep"), "In answers to dry runs; no node has to do anything."));
     let limits = closed("Limits by resource.").must(
         "limits",
         ObjectBuilder::new()
@@ -131,6 +133,7 @@ fn quotas(parts: &mut Parts) {
         ))
         .permission(&PROJECTS.permission(Action::Update))
         .for_users()
+        .parameter_ref(shared_parameter("DryRun"))
         .request_body(Some(body("QuotaLimits", &[JSON])))
         .response("200", answer("The quota.", Some("Quota"), &[]))
         .errors(&[400, 403, 404, 413, 415]);

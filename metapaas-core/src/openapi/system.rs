@@ -1,7 +1,7 @@
 //! Paths beside the hosted types: the catalogue, agents, probes.
 
 use utoipa::openapi::path::{HttpMethod, OperationBuilder};
-use utoipa::openapi::schema::AdditionalProperties;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, PathItem, RefOr, Schema, Type};
 
@@ -48,7 +48,14 @@ pub(super) fn catalogue(parts: &mut Parts) {
         .must("description", string(""))
         .must("parameters", array(schema("FieldInfo"), "What its body may say."));
     let counts = open("How many rows the caller may see.").property("instances", integer(""));
-    let health = open("").must("status", string("`ok`, or what is wrong."));
+    let statuses = ObjectBuilder::new()
+        .description(Some("How many instances have each status."))
+        .additional_properties(Some(integer("").minimum(Some(0))));
+    let health = open("How the instances do that the caller may see.")
+        .must("status", string("The worst that there is to say.").enum_values(Some(["ok", "degraded", "stalled"])))
+        .must("message", string("What is wrong; empty when nothing is."))
+        .must("instances", statuses)
+        .must("exact", boolean("Whether all were counted; beyond ten thousand of a status they are not."));
     let hosted = open("An instance type with the types below it.")
         .must("slug", string("First part of its paths."))
         .must("element", string("Its element in manifests."))

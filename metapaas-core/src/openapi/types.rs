@@ -169,7 +169,7 @@ impl Operations<'_> {
         let delete = self
             .change("delete", Action::Delete, "Delete")
             .response("202", underway)
-            .response("204", answer("It is gone.", None, &[]));
+            .response("204", answer("It is gone, as nothing was left of it; a dry run says that it would be.", None, &[]));
         let delete = match &self.registered.hooks.leave {
             Some(_) => {
                 let force = boolean("").default(Some(serde_json::json!(false)));

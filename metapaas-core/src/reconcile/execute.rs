@@ -78,7 +78,7 @@ impl Reconciler {
             return Ok(Passed::Retry(format!("no plugin hosts the type `{}`", claim.slug)));
         };
         let Some((instance, children)) = self.store.tree(root, claim.resource_id).await? else {
-            self.fail_operations(claim.resource_id).await?;
+            self.fail_operations(claim).await?;
             return Ok(Passed::Gone);
         };
         let mut nodes = self.store.nodes(instance.meta.id).await?;
@@ -117,7 +117,7 @@ impl Reconciler {
             }
         }
         if instance.is_deleting() && nodes.is_empty() {
-            return self.remove_all(&instance, &children).await;
+            return self.remove_all(claim, &instance, &children).await;
         }
         let routed = self.route(root, &instance, &children, &nodes, &[]).await?;
         obstacle = obstacle.or_else(|| routed.obstacle.clone());
@@ -145,7 +145,7 @@ impl Reconciler {
             self.breaker.forget(instance.meta.id);
         }
         self.children(claim, &after, &children, &nodes, &planned).await?;
-        self.end_operations(root, &after, &children, &nodes, &planned.errors).await?;
+        self.end_operations(claim, root, &after, &children, &nodes, &planned.errors).await?;
         if let Some(held_up) = held_up {
             return Ok(held_up);
         }
@@ -427,11 +427,12 @@ impl Reconciler {
     /// The end of a delete: rows below before the row above.
     async fn remove_all(
         &self,
+        claim: &Claim,
         instance: &Resource,
         children: &[Vec<Resource>],
     ) -> Result<Passed, StoreError> {
         self.remove(children.iter().rev().flatten().chain([instance]).collect()).await?;
-        self.fail_operations(instance.meta.id).await?;
+        self.fail_operations(claim).await?;
         self.breaker.forget(instance.meta.id);
         Ok(Passed::Gone)
     }

@@ -10,7 +10,7 @@ use super::{Reconciler, summary};
 use crate::registry::RegisteredType;
 use crate::resource::Resource;
 use crate::status::Condition;
-use crate::store::{Node, OperationRecord, OperationStatus, StoreError, now};
+use crate::store::{Claim, Node, OperationRecord, OperationStatus, StoreError, now};
 
 /// What a pass says of an operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,7 @@ impl Reconciler {
     /// Ends the operations that this pass has brought to their end. `instance` is as the pass leaves it.
     pub(super) async fn end_operations(
         &self,
+        claim: &Claim,
         root: &RegisteredType,
         instance: &Resource,
         children: &[Vec<Resource>],
@@ -89,37 +90,42 @@ impl Reconciler {
                 .map(|row| summary::child(row, instance.meta.observed_generation, &errors, now()));
             let row = if operation.resource_id == instance.meta.id { Some(instance) } else { child.as_ref() };
             match verdict(operation.generation, row, instance) {
-                Verdict::Succeeded => self.end(operation, OperationStatus::Succeeded, None).await?,
-                Verdict::Failed(error) => self.end(operation, OperationStatus::Failed, Some(&error)).await?,
+                Verdict::Succeeded => self.end(claim, operation, OperationStatus::Succeeded, None).await?,
+                Verdict::Failed(error) => {
+                    self.end(claim, operation, OperationStatus::Failed, Some(&error)).await?;
+                }
                 Verdict::Underway => begins |= operation.status == OperationStatus::Pending,
             }
         }
         if begins {
-            self.store.run_operations(instance.meta.id, seen).await?;
+            self.store.run_operations(claim, seen).await?;
         }
         Ok(())
     }
 
     /// Ends all operations of an instance that is no more. Its work row goes after that, so that none is forgotten.
-    pub(super) async fn fail_operations(&self, instance: Uuid) -> Result<(), StoreError> {
-        for operation in self.store.unfinished_operations(instance).await? {
+    pub(super) async fn fail_operations(&self, claim: &Claim) -> Result<(), StoreError> {
+        for operation in self.store.unfinished_operations(claim.resource_id).await? {
             let error = problem("Deleted", "the resource was deleted before the action was done");
-            self.end(&operation, OperationStatus::Failed, Some(&error)).await?;
+            self.end(claim, &operation, OperationStatus::Failed, Some(&error)).await?;
         }
         Ok(())
     }
 
     async fn end(
         &self,
+        claim: &Claim,
         operation: &OperationRecord,
         status: OperationStatus,
         error: Option<&Value>,
     ) -> Result<(), StoreError> {
-        tracing::info!(
-            operation = %operation.id, instance = %operation.instance_id, action = operation.action,
-            status = status.as_str(), "operation ended"
-        );
-        self.store.finish_operation(operation, status, error).await.map(drop)
+        if self.store.finish_operation(claim, operation, status, error).await? {
+            tracing::info!(
+                operation = %operation.id, instance = %operation.instance_id, action = operation.action,
+                status = status.as_str(), "operation ended"
+            );
+        }
+        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@ use sqlx::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::StoreError;
+use super::resources::Effect;
 use super::statement::{Dialect, Statement};
 use super::value::{Arg, Row, bind_postgres, bind_sqlite};
 
@@ -162,6 +163,7 @@ impl Database {
         statement: &Statement,
         args: &[Arg],
     ) -> Result<Vec<Row>, StoreError> {
+        whole(action, statement)?;
         let rows = match self {
             Self::Sqlite { readers, .. } => {
                 let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
@@ -220,12 +222,52 @@ impl Database {
         }
     }
 
+    /// Runs `work` in a transaction. A dry run undoes it, and answers all the same what it came to.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_with<T, E, F>(&self, effect: Effect, action: &'static str, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    {
+        if effect == Effect::Kept {
+            return self.write(action, work).await;
+        }
+        let undone = self.write(action, move |tx| {
+            Box::pin(async move { Err::<(), Undone<T, E>>(Undone(work(tx).await)) })
+        });
+        match undone.await {
+            Err(Undone(result)) => result,
+            Ok(()) => Err(StoreError::Corrupt { action, detail: "a dry run was kept".into() }.into()),
+        }
+    }
+
     /// Closes all connections after what is under way has ended.
     pub async fn close(&self) {
         match self {
             Self::Sqlite { readers, .. } => readers.close().await,
             Self::Postgres(pool) => pool.close().await,
         }
+    }
+}
+
+/// Refuses a statement that would be run with other values than it was written for.
+fn whole(action: &'static str, statement: &Statement) -> Result<(), StoreError> {
+    if statement.is_whole() {
+        return Ok(());
+    }
+    let text = format!("a value of this statement is no slot; is a list empty? {}", statement.sql);
+    Err(StoreError::Statement { action, source: sqlx::Error::InvalidArgument(text) })
+}
+
+/// What a transaction came to that is not kept, whatever it is.
+struct Undone<T, E>(Result<T, E>);
+
+impl<T, E: From<StoreError>> From<StoreError> for Undone<T, E> {
+    fn from(error: StoreError) -> Self {
+        Self(Err(error.into()))
     }
 }
 
@@ -248,6 +290,7 @@ impl Tx {
         statement: &Statement,
         args: &[Arg],
     ) -> Result<Vec<Row>, StoreError> {
+        whole(action, statement)?;
         let rows = match &mut self.connection {
             TxConnection::Sqlite(connection) => {
                 let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));
@@ -279,6 +322,7 @@ impl Tx {
         statement: &Statement,
         args: &[Arg],
     ) -> Result<u64, StoreError> {
+        whole(action, statement)?;
         let touched = match &mut self.connection {
             TxConnection::Sqlite(connection) => {
                 let query = sqlx::query(AssertSqlSafe(statement.sql.clone()));

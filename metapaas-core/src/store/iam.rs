@@ -33,6 +33,7 @@ use self::settings::SettingSql;
 use self::users::UserSql;
 use super::database::{Database, Tx};
 use super::error::StoreError;
+use super::resources::Effect;
 use super::statement::{Dialect, Statement, slot};
 use super::value::{Arg, Row};
 use crate::authz::Projects;
@@ -110,13 +111,30 @@ impl IamStore {
         T: Send + 'static,
         F: for<'t> FnOnce(IamTx<'t>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     {
-        self.write(action, move |mut tx| {
-            Box::pin(async move {
-                tx.move_epoch().await?;
-                work(tx).await
+        self.change_with(Effect::Kept, action, work).await
+    }
+
+    /// The same, kept or only tried.
+    pub(crate) async fn change_with<T, F>(
+        &self,
+        effect: Effect,
+        action: &'static str,
+        work: F,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(IamTx<'t>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
+        let sql = Arc::clone(&self.sql);
+        self.database
+            .write_with(effect, action, move |tx| {
+                Box::pin(async move {
+                    let mut tx = IamTx { tx, sql };
+                    tx.move_epoch().await?;
+                    work(tx).await
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// A transaction that takes nothing away from anybody, such as a login.
@@ -178,6 +196,16 @@ impl IamStore {
 }
 
 impl IamTx<'_> {
+    /// The same transaction, for a part of what happens in it.
+    pub(crate) fn part(&mut self) -> IamTx<'_> {
+        IamTx { tx: self.tx, sql: Arc::clone(&self.sql) }
+    }
+
+    /// The transaction, for what is not of IAM.
+    pub(crate) const fn inner(&mut self) -> &mut Tx {
+        self.tx
+    }
+
     async fn read<T>(
         &mut self,
         action: &'static str,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use sea_query::{Alias, Expr, ExprTrait, Order, Query};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::error::StoreError;
 use super::statement::{Dialect, Statement, slot};
@@ -22,15 +23,36 @@ use crate::secret::KeyRing;
 /// Answers that are removed in one go at the most.
 const SWEEP: u64 = 1000;
 
-/// A request that is to be carried out once.
-#[derive(Clone)]
-pub struct Once {
+/// What stands in place of the hash of a request that is sealed together with its answer. A hash in the open would let
+/// whoever reads the database try passwords and secrets that requests may hold.
+const SEALED_HASH: &str = "sealed";
+
+/// Names a request that is to be carried out once.
+#[derive(Clone, Debug)]
+pub struct OnceKey {
     /// Who asks. Keys of one caller mean nothing to another.
     pub principal: Arc<str>,
     /// The caller's key.
     pub key: Arc<str>,
     /// Tells the request from others under the same key.
-    pub request_hash: Arc<str>,
+    pub request_hash: RequestHash,
+}
+
+/// Tells requests apart. It never goes into a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RequestHash(pub Arc<str>);
+
+impl fmt::Debug for RequestHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RequestHash")
+    }
+}
+
+/// A change of a row that is to be made once.
+#[derive(Clone)]
+pub struct Once {
+    /// The request.
+    pub key: OnceKey,
     /// Makes the answer from the row as the change leaves it.
     pub render: Render,
 }
@@ -40,10 +62,7 @@ pub type Render = Arc<dyn Fn(&Resource) -> Answer + Send + Sync>;
 
 impl fmt::Debug for Once {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Once")
-            .field("principal", &self.principal)
-            .field("key", &self.key)
-            .finish_non_exhaustive()
+        f.debug_struct("Once").field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -97,9 +116,9 @@ mod own {
     pub(super) const COUNT: usize = 9;
 }
 
-/// The statements, and the keys that the answers are sealed with.
+/// The answers that are kept, for those who make changes in a transaction.
 #[derive(Debug)]
-pub(super) struct IdempotencyStatements {
+pub struct KeptAnswers {
     keys: Arc<KeyRing>,
     lock: Option<Statement>,
     find: Statement,
@@ -107,7 +126,7 @@ pub(super) struct IdempotencyStatements {
     sweep: Statement,
 }
 
-impl IdempotencyStatements {
+impl KeptAnswers {
     pub(super) fn new(dialect: Dialect, keys: Arc<KeyRing>) -> Self {
         let table = || Alias::new("metapaas_idempotency");
         let col = |name: &str| Expr::col(Alias::new(name));
@@ -151,7 +170,7 @@ impl IdempotencyStatements {
     }
 
     /// Takes the key for the transaction, or answers what was answered under it before.
-    pub(super) async fn reserve(&self, tx: &mut Tx, once: &Once) -> Result<Option<Answer>, Error> {
+    pub(crate) async fn reserve(&self, tx: &mut Tx, once: &OnceKey) -> Result<Option<Answer>, Error> {
         let args = arguments(once);
         if let Some(lock) = &self.lock {
             let rows = tx.fetch("lock an idempotency key", lock, &args).await?;
@@ -163,13 +182,14 @@ impl IdempotencyStatements {
         rows.first().map(|row| self.replay(row, once)).transpose()
     }
 
-    /// Keeps the answer to the change that left `row`.
-    pub(super) async fn keep(&self, tx: &mut Tx, once: &Once, row: &Resource) -> Result<(), Error> {
-        let answer = (once.render)(row);
+    /// Keeps the answer to a change that this transaction has made.
+    pub(crate) async fn keep(&self, tx: &mut Tx, once: &OnceKey, answer: &Answer) -> Result<(), Error> {
+        let plain = Zeroizing::new(format!("{}\n{}", once.request_hash.0, answer.body));
         let mut args = arguments(once);
+        args[own::HASH] = Arg::from(SEALED_HASH);
         args[own::STATUS] = Arg::from(i64::from(answer.status));
         args[own::HEADERS] = Arg::from(raw_json(&answer.headers));
-        args[own::BODY] = Arg::from(self.keys.seal(&place(once), answer.body.as_bytes()));
+        args[own::BODY] = Arg::from(self.keys.seal(&place(once), plain.as_bytes()));
         args[own::CREATED] = Arg::from(now());
         match tx.fetch("keep an answer", &self.insert, &args).await {
             Ok(_) => Ok(()),
@@ -178,8 +198,19 @@ impl IdempotencyStatements {
         }
     }
 
-    fn replay(&self, row: &Row, once: &Once) -> Result<Answer, Error> {
-        if row.text(0).required("request_hash")? != *once.request_hash {
+    fn replay(&self, row: &Row, once: &OnceKey) -> Result<Answer, Error> {
+        let corrupt = |detail: String| StoreError::Corrupt { action: "read a kept answer", detail };
+        let sealed = row.text(3).required("body")?;
+        let opened = self.keys.open(&place(once), &sealed);
+        let opened = opened.map_err(|error| StoreError::sealed("read a kept answer", &place(once), error))?;
+        let opened = std::str::from_utf8(&opened).map_err(|error| corrupt(error.to_string()))?;
+        let in_the_open = row.text(0).required("request_hash")?;
+        let (hash, body) = match in_the_open.as_str() {
+            SEALED_HASH => opened.split_once('\n').ok_or_else(|| corrupt("there is no hash".into()))?,
+            // Kept by an earlier version.
+            hash => (hash, opened),
+        };
+        if *hash != *once.request_hash.0 {
             let detail = format!(
                 "the Idempotency-Key {:?} was used for another request (method, path, parameters or body differ); \
                  send a new key with a new request",
@@ -187,16 +218,12 @@ impl IdempotencyStatements {
             );
             return Err(Error::new(ErrorCode::IdempotencyKeyReused, detail));
         }
-        let corrupt = |detail: String| StoreError::Corrupt { action: "read a kept answer", detail };
-        let sealed = row.text(3).required("body")?;
-        let opened = self.keys.open(&place(once), &sealed);
-        let body = opened.map_err(|error| StoreError::sealed("read a kept answer", &place(once), error))?;
         let headers = row.json(2).required("headers")?;
         Ok(Answer {
             status: u16::try_from(row.int(1).required("status")?)
                 .map_err(|error| corrupt(error.to_string()))?,
             headers: serde_json::from_str(headers.get()).map_err(|error| corrupt(error.to_string()))?,
-            body: String::from_utf8(body.to_vec()).map_err(|error| corrupt(error.to_string()))?,
+            body: body.to_owned(),
         })
     }
 }
@@ -206,31 +233,35 @@ pub(super) fn answer_place(key: impl fmt::Display) -> String {
     format!("metapaas_idempotency.body:{key}")
 }
 
-fn place(once: &Once) -> String {
+fn place(once: &OnceKey) -> String {
     answer_place(format_args!("{}:{}", once.principal, once.key))
 }
 
-fn arguments(once: &Once) -> Vec<Arg> {
+fn arguments(once: &OnceKey) -> Vec<Arg> {
     let mut args = vec![Arg::Text(None); own::COUNT];
     args[own::PRINCIPAL] = Arg::from(&*once.principal);
     args[own::KEY] = Arg::from(&*once.key);
-    args[own::HASH] = Arg::from(&*once.request_hash);
     args[own::LOCK] = Arg::from(place(once));
     args
 }
 
-fn in_progress(key: &str) -> Error {
+pub(crate) fn in_progress(key: &str) -> Error {
     let detail =
         format!("a request with the Idempotency-Key {key:?} is under way; send it again in a moment");
     Error::new(ErrorCode::IdempotencyInProgress, detail)
 }
 
 impl Store {
+    /// The answers that are kept.
+    pub fn kept_answers(&self) -> Arc<KeptAnswers> {
+        self.idempotency.clone()
+    }
+
     /// Holds the key of a request while it is carried out.
     ///
     /// # Errors
     /// `IdempotencyInProgress` when this process carries out a request with the same key already.
-    pub fn begin_once(&self, once: &Once) -> Result<InFlight, Error> {
+    pub fn begin_once(&self, once: &OnceKey) -> Result<InFlight, Error> {
         let own = (once.principal.clone(), once.key.clone());
         let mut keys = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         if !keys.insert(own.clone()) {
@@ -243,7 +274,7 @@ impl Store {
     ///
     /// # Errors
     /// `IdempotencyKeyReused` when the key belongs to another request, `Unavailable`.
-    pub async fn recall(&self, once: &Once) -> Result<Option<Answer>, Error> {
+    pub async fn recall(&self, once: &OnceKey) -> Result<Option<Answer>, Error> {
         let statements = &self.idempotency;
         let find = &statements.find;
         let rows = self.database.fetch("look for an idempotency key", find, &arguments(once)).await?;

@@ -13,6 +13,7 @@ use super::database::Tx;
 use super::error::StoreError;
 use super::statement::{Dialect, Statement, slot};
 use super::value::{Arg, Required, Row};
+use super::work::{Claim, held};
 use super::{Store, now};
 use crate::authz::Projects;
 use crate::resource::rfc3339;
@@ -185,6 +186,7 @@ pub(super) struct OperationStatements {
     unfinished: Statement,
     run: Statement,
     finish: Statement,
+    cancel: Statement,
     retire: Statement,
 }
 
@@ -196,6 +198,8 @@ mod own {
     pub(super) const ERROR: usize = 4;
     pub(super) const NOW: usize = 5;
     pub(super) const LIMIT: usize = 6;
+    pub(super) const EPOCH: usize = 7;
+    pub(super) const LEN: usize = 8;
 }
 
 fn col(name: &str) -> SimpleExpr {
@@ -204,6 +208,18 @@ fn col(name: &str) -> SimpleExpr {
 
 fn select() -> SelectStatement {
     Query::select().columns(COLUMNS.map(Alias::new)).from(Alias::new(TABLE)).to_owned()
+}
+
+/// Finds an operation of the instance of slot 0 that has not ended; the limit is slot 1.
+pub(super) fn unfinished(dialect: Dialect) -> Statement {
+    let some = Query::select()
+        .expr(Expr::cust("1"))
+        .from(Alias::new(TABLE))
+        .and_where(col("instance_id").eq(slot(0)))
+        .and_where(col("finished_at").is_null())
+        .limit(1)
+        .to_owned();
+    Statement::new(dialect, &some)
 }
 
 impl OperationStatements {
@@ -220,19 +236,22 @@ impl OperationStatements {
                 .value(Alias::new("updated_at"), slot(own::NOW));
             update
         };
+        let held = || held(dialect, own::INSTANCE, own::EPOCH, true);
         let run = update()
             .and_where(col("instance_id").eq(slot(own::INSTANCE)))
             .and_where(col("finished_at").is_null())
             .and_where(col("generation").lte(slot(own::GENERATION)))
             .and_where(col("status").eq(Expr::cust("'PENDING'")))
+            .and_where(held())
             .to_owned();
-        let finish = update()
+        let cancel = update()
             .value(Alias::new("error"), slot(own::ERROR))
             .value(Alias::new("finished_at"), slot(own::NOW))
             .and_where(col("id").eq(slot(own::ID)))
             .and_where(col("finished_at").is_null())
             .returning_col(Alias::new("id"))
             .to_owned();
+        let finish = cancel.clone().and_where(held()).to_owned();
         let old = Query::select()
             .column(Alias::new("id"))
             .from(Alias::new(TABLE))
@@ -255,6 +274,7 @@ impl OperationStatements {
             ),
             run: Statement::new(dialect, &run),
             finish: Statement::new(dialect, &finish),
+            cancel: Statement::new(dialect, &cancel),
             retire: Statement::new(dialect, &retire),
         }
     }
@@ -315,6 +335,15 @@ fn read(row: &Row) -> Result<OperationRecord, StoreError> {
     })
 }
 
+fn ending(record: &OperationRecord, status: OperationStatus) -> Vec<Arg> {
+    let mut args = vec![Arg::Text(None); own::LEN];
+    args[own::ID] = Arg::from(record.id);
+    args[own::STATUS] = Arg::from(status.as_str());
+    args[own::ERROR] = Arg::Json(None);
+    args[own::NOW] = Arg::from(now());
+    args
+}
+
 impl Store {
     /// The operation of that id.
     pub(crate) async fn operation(&self, id: Uuid) -> Result<Option<OperationRecord>, StoreError> {
@@ -332,31 +361,40 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Marks the operations of an instance up to a generation as running.
-    pub(crate) async fn run_operations(&self, instance: Uuid, generation: i64) -> Result<(), StoreError> {
-        let mut args = vec![Arg::Text(None); own::NOW + 1];
-        args[own::INSTANCE] = Arg::from(instance);
+    /// Marks the operations of an instance up to a generation as running. Nothing happens when the lease is lost.
+    pub(crate) async fn run_operations(&self, lease: &Claim, generation: i64) -> Result<(), StoreError> {
+        let mut args = vec![Arg::Text(None); own::LEN];
+        args[own::INSTANCE] = Arg::from(lease.resource_id);
+        args[own::EPOCH] = Arg::from(lease.epoch);
         args[own::GENERATION] = Arg::from(generation);
         args[own::STATUS] = Arg::from(OperationStatus::Running.as_str());
         args[own::NOW] = Arg::from(now());
         self.run_write("run operations", &self.operation.run, args).await.map(drop)
     }
 
-    /// Ends an operation, and tells whether it had not ended before.
+    /// Ends an operation as a pass has found it. `false` when it had ended before, or the lease is lost.
     pub(crate) async fn finish_operation(
         &self,
+        lease: &Claim,
         record: &OperationRecord,
         status: OperationStatus,
         error: Option<&Value>,
     ) -> Result<bool, StoreError> {
-        let mut args = vec![Arg::Text(None); own::NOW + 1];
-        args[own::ID] = Arg::from(record.id);
-        args[own::STATUS] = Arg::from(status.as_str());
+        let mut args = ending(record, status);
+        args[own::INSTANCE] = Arg::from(lease.resource_id);
+        args[own::EPOCH] = Arg::from(lease.epoch);
         args[own::ERROR] = Arg::Json(error.map(super::raw_json));
-        args[own::NOW] = Arg::from(now());
         let rows = self.run_write("end an operation", &self.operation.finish, args).await?;
         self.changed(record.instance_id);
         Ok(!rows.is_empty())
+    }
+
+    /// Ends an operation because somebody asks for it, unless it has ended.
+    pub(crate) async fn cancel_operation(&self, record: &OperationRecord) -> Result<(), StoreError> {
+        let args = ending(record, OperationStatus::Cancelled);
+        self.run_write("cancel an operation", &self.operation.cancel, args).await?;
+        self.changed(record.instance_id);
+        Ok(())
     }
 
     /// A page, the newest first, one more than the limit when there are more.
@@ -418,3 +456,6 @@ impl Store {
         Ok(rows.len() as u64 == STEP)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,10 +15,11 @@ use sea_query::{Alias, Expr, ExprTrait, OnConflict, Query, SimpleExpr};
 use serde::Serialize;
 use uuid::Uuid;
 
-pub use self::count::QuotaItem;
+pub use self::count::{NewProjectLimits, QuotaItem};
 use super::database::Tx;
 use super::desired::wanted;
 use super::error::StoreError;
+use super::iam::audit::AuditSql;
 use super::raw_json;
 use super::resources::rows::read_resource;
 use super::resources::statements::slots;
@@ -84,6 +85,7 @@ pub(crate) struct Quotas {
     insert_limit: Statement,
     clear_limits: Statement,
     clear_reservations: Statement,
+    audit: AuditSql,
 }
 
 #[derive(Debug)]
@@ -213,6 +215,7 @@ impl Quotas {
             insert_limit: Statement::new(dialect, &insert_limit),
             clear_limits: Statement::new(dialect, &clear(QUOTAS)),
             clear_reservations: Statement::new(dialect, &clear(RESERVATIONS)),
+            audit: AuditSql::new(dialect),
         }
     }
 

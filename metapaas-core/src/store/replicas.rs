@@ -6,17 +6,11 @@ use sea_query::{Alias, Expr, ExprTrait, OnConflict, Order, Query};
 use uuid::Uuid;
 
 use super::error::StoreError;
-use super::resources::statements::{list, list_slots};
 use super::statement::{Statement, slot};
 use super::value::{Arg, Required};
 use super::work::{clock, clock_after};
 use super::{Store, now};
-use crate::authz::{Allowed, Projects};
 use crate::error::Error;
-use crate::registry::RegisteredType;
-
-/// Rows beyond this are not counted: a count must not cost more than a page.
-pub const COUNT_MAX: i64 = 10_000;
 
 impl Store {
     /// Whether the database answers.
@@ -28,29 +22,6 @@ impl Store {
             Statement::new(self.database.dialect(), &Query::select().expr(Expr::cust("1")).to_owned());
         self.database.fetch("ask the database", &statement, &[]).await?;
         Ok(())
-    }
-
-    /// How many rows of an instance type the caller may see, up to [`COUNT_MAX`].
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn count(&self, allowed: &Allowed, root: &RegisteredType) -> Result<i64, Error> {
-        let mut args = vec![Arg::Uuid(None), Arg::Uuid(None), Arg::from(COUNT_MAX)];
-        if let Projects::Some(projects) = allowed.sees() {
-            if projects.is_empty() {
-                return Ok(0);
-            }
-            args.extend(projects.iter().map(|project| Arg::from(*project)));
-        }
-        let mut rows = list(root.ty, allowed.sees(), false, false);
-        rows.clear_selects().expr(Expr::cust("1")).clear_order_by().limit(list_slots::LIMIT as u64);
-        let count = Query::select()
-            .expr(Expr::cust("count(*)"))
-            .from_subquery(rows, Alias::new("visible"))
-            .to_owned();
-        let rows =
-            self.database.fetch("count", &Statement::new(self.database.dialect(), &count), &args).await?;
-        Ok(rows.first().map(|row| row.int(0).required("count")).transpose()?.unwrap_or_default())
     }
 
     /// Says that the control plane `id` is alive at `url`, forgets those that have said nothing for `silence`, and

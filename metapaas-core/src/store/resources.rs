@@ -8,6 +8,7 @@ pub(super) mod diff;
 mod dry_run;
 mod lists;
 pub(super) mod references;
+mod removal;
 pub(super) mod rows;
 pub(super) mod statements;
 pub(super) mod write;

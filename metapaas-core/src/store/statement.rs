@@ -28,12 +28,16 @@ impl Dialect {
     }
 }
 
+/// The slot of a value that is none: a mistake in the code that wrote the statement.
+const NO_SLOT: usize = usize::MAX;
+
 /// A statement and the slot that each placeholder of its text takes its value from.
 #[derive(Clone, Debug)]
 pub struct Statement {
     /// The text.
     pub sql: Arc<str>,
     slots: Arc<[usize]>,
+    is_whole: bool,
 }
 
 impl Statement {
@@ -55,17 +59,24 @@ impl Statement {
 
     /// A text without values, for what sea-query cannot say.
     pub fn raw(sql: &str) -> Self {
-        Self { sql: sql.into(), slots: [].into() }
+        Self { sql: sql.into(), slots: [].into(), is_whole: true }
     }
 
     fn from_parts((sql, Values(values)): (String, Values)) -> Self {
         let slot_of = |value: &Value| match value {
-            Value::BigInt(Some(slot)) => usize::try_from(*slot).unwrap_or_default(),
+            Value::BigInt(Some(slot)) => usize::try_from(*slot).unwrap_or(NO_SLOT),
             // LIMIT and OFFSET come as unsigned numbers; they are slots like all others.
-            Value::BigUnsigned(Some(slot)) => usize::try_from(*slot).unwrap_or_default(),
-            _ => 0,
+            Value::BigUnsigned(Some(slot)) => usize::try_from(*slot).unwrap_or(NO_SLOT),
+            _ => NO_SLOT,
         };
-        Self { sql: sql.into(), slots: values.iter().map(slot_of).collect() }
+        let slots: Arc<[usize]> = values.iter().map(slot_of).collect();
+        Self { sql: sql.into(), is_whole: !slots.contains(&NO_SLOT), slots }
+    }
+
+    /// Whether every value of the text is a slot. An empty `is_in([])` is none: sea-query writes it with values of its
+    /// own, in whose place some argument would go.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// The values in the order of the placeholders.
@@ -110,6 +121,22 @@ mod tests {
     use sea_query::{ExprTrait, Query};
 
     use super::*;
+
+    #[test]
+    fn a_value_that_is_no_slot_is_refused() {
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            let of = |names: Vec<SimpleExpr>| {
+                let query = Query::select()
+                    .expr(slot(0))
+                    .from("t")
+                    .and_where(Expr::col("a").is_in(names))
+                    .to_owned();
+                Statement::new(dialect, &query)
+            };
+            assert!(of(vec![slot(1), slot(2)]).is_whole());
+            assert!(!of(Vec::new()).is_whole());
+        }
+    }
 
     #[test]
     fn a_value_that_stands_twice_is_sent_once() {

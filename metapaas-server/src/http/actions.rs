@@ -60,6 +60,7 @@ impl Call<'_> {
         match written {
             Written::Kept(row) => Ok(respond(accepted(&begun)(&row))),
             Written::Replayed(answer) => Ok(replay(answer, allowed)?),
+            Written::Gone => Err(Error::internal("an action left no row").into()),
             Written::WouldBe(would_be) => {
                 let mut answer = begun.answer(&would_be.row, Effect::DryRun);
                 let plan = serde_json::to_value(forecast(store, &would_be)).map_err(Error::internal)?;

@@ -10,8 +10,11 @@ use metapaas_core::error::Error;
 use metapaas_core::reconcile::forecast;
 use metapaas_core::reconcile::plan::Step;
 use metapaas_core::registry::RegisteredType;
+use metapaas_core::request::RequestContext;
 use metapaas_core::resource::Resource;
-use metapaas_core::store::{Answer, Effect, InFlight, Once, Render, Store, WouldBe, WriteOptions, Written};
+use metapaas_core::store::{
+    Answer, Effect, InFlight, Once, OnceKey, Render, RequestHash, Store, WouldBe, WriteOptions, Written,
+};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -94,7 +97,8 @@ impl Wishes {
     }
 }
 
-fn effect(query: &mut Query) -> Effect {
+/// What becomes of the change, by the parameter `dry_run`.
+pub(super) fn effect(query: &mut Query) -> Effect {
     if query.flag("dry_run") { Effect::DryRun } else { Effect::Kept }
 }
 
@@ -111,21 +115,71 @@ impl Call<'_> {
         render: Render,
     ) -> Result<Begun, Error> {
         let options = wishes.options();
-        let key = idempotency_key(self.headers)?.filter(|_| wishes.effect == Effect::Kept);
-        let Some(key) = key else { return Ok(Begun::Now(options, None)) };
+        let sent = Sent { context: &self.context, headers: self.headers, path: self.path, query: self.query };
+        match sent.turn(&self.app.store, method, body, wishes.effect).await? {
+            Turn::Before(answer) => Ok(Begun::Before(answer)),
+            Turn::Now(None) => Ok(Begun::Now(options, None)),
+            Turn::Now(Some((key, held))) => Ok(Begun::Now(options.once(Once { key, render }), Some(held))),
+        }
+    }
+
+    /// The answer to a change; `render` makes it from the row.
+    pub(super) fn written(
+        &self,
+        written: Written,
+        allowed: &Allowed,
+        render: &Render,
+    ) -> Result<Response, Error> {
+        match written {
+            Written::Kept(row) => Ok(respond(render(&row))),
+            Written::WouldBe(would_be) => Ok(tried(&self.app.store, &would_be, render(&would_be.row).status)),
+            Written::Replayed(answer) => replay(answer, allowed),
+            Written::Gone => Ok(StatusCode::NO_CONTENT.into_response()),
+        }
+    }
+}
+
+/// A request as its sender made it.
+pub(super) struct Sent<'a> {
+    pub(super) context: &'a RequestContext,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
+}
+
+/// What is to be done about a request that may have been sent before.
+pub(super) enum Turn {
+    /// It was carried out; this was the answer.
+    Before(Answer),
+    /// It is to be carried out; if it has a key, that is held as long as it takes.
+    Now(Option<(OnceKey, InFlight)>),
+}
+
+impl Sent<'_> {
+    /// Takes the `Idempotency-Key`, if there is one, and looks whether it was used. A dry run uses none.
+    ///
+    /// # Errors
+    /// `InvalidRequest` when the key is none, `IdempotencyKeyReused`, `IdempotencyInProgress`, `Unavailable`.
+    pub(super) async fn turn(
+        &self,
+        store: &Store,
+        method: &Method,
+        body: &[u8],
+        effect: Effect,
+    ) -> Result<Turn, Error> {
+        let key = idempotency_key(self.headers)?.filter(|_| effect == Effect::Kept);
+        let Some(key) = key else { return Ok(Turn::Now(None)) };
         let actor = &self.context.actor;
-        let once = Once {
+        let key = OnceKey {
             principal: format!("{}:{}", actor.kind.as_str(), actor.id).into(),
             key: key.into(),
-            request_hash: self.hash(method, body).into(),
-            render,
+            request_hash: RequestHash(self.hash(method, body).into()),
         };
-        let store = &self.app.store;
-        let held = store.begin_once(&once)?;
-        match store.recall(&once).await? {
-            Some(answer) => Ok(Begun::Before(answer)),
-            None => Ok(Begun::Now(options.once(once), Some(held))),
-        }
+        let held = store.begin_once(&key)?;
+        Ok(match store.recall(&key).await? {
+            Some(answer) => Turn::Before(answer),
+            None => Turn::Now(Some((key, held))),
+        })
     }
 
     /// Tells a request from all others: what it asks for, and where.
@@ -140,20 +194,6 @@ impl Call<'_> {
         hash.update(body);
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
-
-    /// The answer to a change; `render` makes it from the row.
-    pub(super) fn written(
-        &self,
-        written: Written,
-        allowed: &Allowed,
-        render: &Render,
-    ) -> Result<Response, Error> {
-        match written {
-            Written::Kept(row) => Ok(respond(render(&row))),
-            Written::WouldBe(would_be) => Ok(tried(&self.app.store, &would_be, render(&would_be.row).status)),
-            Written::Replayed(answer) => replay(answer, allowed),
-        }
-    }
 }
 
 /// The answer of then, for those who may still see what it tells of.
@@ -162,9 +202,14 @@ pub(super) fn replay(answer: Answer, allowed: &Allowed) -> Result<Response, Erro
     if let Some(project) = body["project_id"].as_str().and_then(|project| project.parse().ok()) {
         allowed.on_row(project, &body["id"])?;
     }
+    Ok(replayed(answer))
+}
+
+/// The answer of then, marked as such.
+pub(super) fn replayed(answer: Answer) -> Response {
     let mut response = respond(answer);
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    Ok(response)
+    response
 }
 
 /// The answer to a create.

@@ -146,27 +146,37 @@ impl Preconditions {
     /// # Errors
     /// `PreconditionFailed` with what the row has.
     pub(super) fn hold(&self, row: &Resource) -> Result<(), Error> {
-        let etag = etag(row.meta.revision);
-        let failed = |what: &str| {
-            let detail = format!("{what}: the row is at {etag}; read it again");
-            Error::new(ErrorCode::PreconditionFailed, detail)
-                .with("etag", etag.as_str())
-                .with("generation", row.meta.generation)
-        };
-        if self.if_match.as_ref().is_some_and(|tags| !tags.match_strongly(&etag)) {
-            return Err(failed("If-Match does not hold"));
-        }
-        if self.if_none_match.as_ref().is_some_and(|tags| tags.match_weakly(&etag)) {
-            return Err(failed("If-None-Match does not hold"));
-        }
+        let generation = row.meta.generation;
+        let with_generation = |error: Error| error.with("generation", generation);
+        self.hold_revision(row.meta.revision).map_err(with_generation)?;
         match self.generation {
-            Some(generation) if generation != row.meta.generation => {
-                let generation = row.meta.generation;
-                Err(failed(&format!("if_generation_match does not hold, the generation is {generation}")))
+            Some(wanted) if wanted != generation => {
+                let what = format!("if_generation_match does not hold, the generation is {generation}");
+                Err(with_generation(failed(&what, &etag(row.meta.revision))))
             }
             _ => Ok(()),
         }
     }
+
+    /// Whether a row of that revision is as the caller wants it.
+    ///
+    /// # Errors
+    /// `PreconditionFailed` with the tag that the row has.
+    pub(super) fn hold_revision(&self, revision: i64) -> Result<(), Error> {
+        let etag = etag(revision);
+        if self.if_match.as_ref().is_some_and(|tags| !tags.match_strongly(&etag)) {
+            return Err(failed("If-Match does not hold", &etag));
+        }
+        if self.if_none_match.as_ref().is_some_and(|tags| tags.match_weakly(&etag)) {
+            return Err(failed("If-None-Match does not hold", &etag));
+        }
+        Ok(())
+    }
+}
+
+fn failed(what: &str, etag: &str) -> Error {
+    let detail = format!("{what}: the row is at {etag}; read it again");
+    Error::new(ErrorCode::PreconditionFailed, detail).with("etag", etag)
 }
 
 /// The entity tag of a revision.

@@ -1,18 +1,19 @@
 //! `/v1/iam/`: tokens, users, projects, roles, bindings, service accounts, "may I", the audit.
 
+mod change;
 mod questions;
 mod roles;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use metapaas_core::authn::Identified;
 use metapaas_core::authz::{Allowed, authorize};
 use metapaas_core::descriptor::{Action, TypeDescriptor};
 use metapaas_core::error::Error;
-use metapaas_core::iam::{BINDINGS, Listed, Origin, PROJECTS, PageAt, SERVICE_ACCOUNTS, TOKENS, USERS};
+use metapaas_core::iam::{BINDINGS, Iam, Listed, Origin, PROJECTS, PageAt, SERVICE_ACCOUNTS, TOKENS, USERS};
 use metapaas_core::request::RequestContext;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -59,14 +60,11 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
     if who.must_change_password && !is_free(&parts.method, &words, &who) {
         app.authenticator.authenticate(bearer(&parts.headers)?).await?;
     }
-    let call = Call { app: &app, context, who, headers: &parts.headers, query: parts.uri.query() };
-    let is_change = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&parts.method);
-    if is_change && words != ["audit"] {
-        // A change with a parameter that it does not know, such as `dry_run`, must not be made.
-        call.project_parameter()?;
-    }
+    let call = Call { app: &app, context, who, headers: &parts.headers, path, query: parts.uri.query() };
     match (&parts.method, words.as_slice()) {
         (&Method::POST, ["logout"]) => {
+            // A change with a parameter that it does not know must not be made.
+            call.no_parameters()?;
             app.iam.logout(&call.who, &call.context.request_id).await?;
             Ok(no_content())
         }
@@ -86,9 +84,10 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
         (method, ["service-accounts", key]) => call.account(method, path, key, body).await,
         (method, ["service-accounts", key, "tokens"]) => call.tokens(method, path, key, body).await,
         (&Method::DELETE, ["service-accounts", key, "tokens", id]) => {
-            let project = call.project_parameter()?;
             let id = id.parse().map_err(|_| Error::not_found(format_args!("token {id:?}")))?;
-            app.iam.delete_token(&call.allowed(&TOKENS, Action::Delete), key, project, id).await?;
+            let asked = call.asked_of_row()?;
+            let allowed = call.allowed(&TOKENS, Action::Delete);
+            call.deciding(&asked).delete_token(&allowed, key, asked.project, id).await?;
             Ok(no_content())
         }
         (_, ["logout" | "whoami" | "check" | "explain" | "audit"] | ["service-accounts", _, "tokens", _]) => {
@@ -124,6 +123,7 @@ struct Call<'a> {
     context: RequestContext,
     who: Identified,
     headers: &'a HeaderMap,
+    path: &'a str,
     query: Option<&'a str>,
 }
 
@@ -132,8 +132,8 @@ impl Call<'_> {
         authorize(&self.context, ty, action)
     }
 
-    async fn body(&self, method: &Method, body: Body) -> Result<Value, Error> {
-        read_json(method, self.headers, body, self.app.body_limit).await
+    fn no_parameters(&self) -> Result<(), Error> {
+        Query::parse(self.query, &[]).finish()
     }
 
     fn project_parameter(&self) -> Result<Option<Uuid>, Error> {
@@ -161,32 +161,34 @@ impl Call<'_> {
                 Ok(listed(&found, |user| user.id))
             }
             Method::POST => {
-                let body = self.body(method, body).await?;
-                let made = self.app.iam.create_user(&self.allowed(&USERS, Action::Create), &body).await?;
-                Ok(created("users", made.user.id, &made))
+                let allowed = self.allowed(&USERS, Action::Create);
+                let make = async |iam: Iam, body: Value| iam.create_user(&allowed, &body).await;
+                self.create(Some("users"), &allowed, body, make).await
             }
             _ => Err(wrong_method(method, path).into()),
         }
     }
 
     async fn user(&self, method: &Method, path: &str, key: &str, body: Body) -> Answer {
-        let iam = &self.app.iam;
         match *method {
             Method::GET => {
-                Ok(answer(StatusCode::OK, &iam.get_user(&self.allowed(&USERS, Action::Read), key).await?))
+                self.no_parameters()?;
+                self.found(&self.app.iam.get_user(&self.allowed(&USERS, Action::Read), key).await?)
             }
             Method::PATCH => {
-                let body = self.body(method, body).await?;
-                if self.who.must_change_password && body.get("password").is_none() {
-                    self.app.authenticator.authenticate(bearer(self.headers)?).await?;
-                }
                 let allowed = self.allowed(&USERS, Action::Update);
-                let user =
-                    iam.update_user(&self.app.registry, &allowed, self.who.session, key, &body).await?;
-                Ok(answer(StatusCode::OK, &user))
+                let (registry, session) = (&self.app.registry, self.who.session);
+                let change = async |iam: Iam, body: Value, _| {
+                    if self.who.must_change_password && body.get("password").is_none() {
+                        self.app.authenticator.authenticate(bearer(self.headers)?).await?;
+                    }
+                    iam.update_user(registry, &allowed, session, key, &body).await
+                };
+                self.change(&allowed, body, change).await
             }
             Method::DELETE => {
-                iam.delete_user(&self.allowed(&USERS, Action::Delete), key).await?;
+                let asked = self.asked_of_row()?;
+                self.deciding(&asked).delete_user(&self.allowed(&USERS, Action::Delete), key).await?;
                 Ok(no_content())
             }
             _ => Err(wrong_method(method, path).into()),
@@ -201,29 +203,29 @@ impl Call<'_> {
                 Ok(listed(&found, |project| project.id))
             }
             Method::POST => {
-                let body = self.body(method, body).await?;
-                let made =
-                    self.app.iam.create_project(&self.allowed(&PROJECTS, Action::Create), &body).await?;
-                Ok(created("projects", made.id, &made))
+                let allowed = self.allowed(&PROJECTS, Action::Create);
+                let make = async |iam: Iam, body: Value| iam.create_project(&allowed, &body).await;
+                self.create(Some("projects"), &allowed, body, make).await
             }
             _ => Err(wrong_method(method, path).into()),
         }
     }
 
     async fn project(&self, method: &Method, path: &str, key: &str, body: Body) -> Answer {
-        let iam = &self.app.iam;
         match *method {
             Method::GET => {
+                self.no_parameters()?;
                 let allowed = self.allowed(&PROJECTS, Action::Read);
-                Ok(answer(StatusCode::OK, &iam.get_project(&allowed, key).await?))
+                self.found(&self.app.iam.get_project(&allowed, key).await?)
             }
             Method::PATCH => {
-                let body = self.body(method, body).await?;
                 let allowed = self.allowed(&PROJECTS, Action::Update);
-                Ok(answer(StatusCode::OK, &iam.update_project(&allowed, key, &body).await?))
+                let change = async |iam: Iam, body: Value, _| iam.update_project(&allowed, key, &body).await;
+                self.change(&allowed, body, change).await
             }
             Method::DELETE => {
-                iam.delete_project(&self.allowed(&PROJECTS, Action::Delete), key).await?;
+                let asked = self.asked_of_row()?;
+                self.deciding(&asked).delete_project(&self.allowed(&PROJECTS, Action::Delete), key).await?;
                 Ok(no_content())
             }
             _ => Err(wrong_method(method, path).into()),
@@ -239,10 +241,10 @@ impl Call<'_> {
                 Ok(listed(&found, |binding| binding.id))
             }
             Method::POST => {
-                let body = self.body(method, body).await?;
                 let allowed = self.allowed(&BINDINGS, Action::Create);
-                let made = self.app.iam.create_binding(&self.app.registry, &allowed, &body).await?;
-                Ok(created("bindings", made.id, &made))
+                let registry = &self.app.registry;
+                let make = async |iam: Iam, body: Value| iam.create_binding(registry, &allowed, &body).await;
+                self.create(Some("bindings"), &allowed, body, make).await
             }
             _ => Err(wrong_method(method, path).into()),
         }
@@ -252,11 +254,13 @@ impl Call<'_> {
         let id = id.parse().map_err(|_| Error::not_found(format_args!("binding {id:?}")))?;
         match *method {
             Method::GET => {
+                self.no_parameters()?;
                 let allowed = self.allowed(&BINDINGS, Action::Read);
-                Ok(answer(StatusCode::OK, &self.app.iam.get_binding(&allowed, id).await?))
+                self.found(&self.app.iam.get_binding(&allowed, id).await?)
             }
             Method::DELETE => {
-                self.app.iam.delete_binding(&self.allowed(&BINDINGS, Action::Delete), id).await?;
+                let asked = self.asked_of_row()?;
+                self.deciding(&asked).delete_binding(&self.allowed(&BINDINGS, Action::Delete), id).await?;
                 Ok(no_content())
             }
             _ => Err(wrong_method(method, path).into()),
@@ -272,32 +276,32 @@ impl Call<'_> {
                 Ok(listed(&found, |account| account.id))
             }
             Method::POST => {
-                let body = self.body(method, body).await?;
                 let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::Create);
-                let made = self.app.iam.create_service_account(&allowed, &body).await?;
-                Ok(created("service-accounts", made.id, &made))
+                let make = async |iam: Iam, body: Value| iam.create_service_account(&allowed, &body).await;
+                self.create(Some("service-accounts"), &allowed, body, make).await
             }
             _ => Err(wrong_method(method, path).into()),
         }
     }
 
     async fn account(&self, method: &Method, path: &str, key: &str, body: Body) -> Answer {
-        let iam = &self.app.iam;
-        let project = self.project_parameter()?;
         match *method {
             Method::GET => {
+                let project = self.project_parameter()?;
                 let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::Read);
-                Ok(answer(StatusCode::OK, &iam.get_service_account(&allowed, key, project).await?))
+                self.found(&self.app.iam.get_service_account(&allowed, key, project).await?)
             }
             Method::PATCH => {
-                let body = self.body(method, body).await?;
                 let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::Update);
-                let account = iam.update_service_account(&allowed, key, project, &body).await?;
-                Ok(answer(StatusCode::OK, &account))
+                let change = async |iam: Iam, body: Value, project| {
+                    iam.update_service_account(&allowed, key, project, &body).await
+                };
+                self.change(&allowed, body, change).await
             }
             Method::DELETE => {
+                let asked = self.asked_of_row()?;
                 let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::Delete);
-                iam.delete_service_account(&allowed, key, project).await?;
+                self.deciding(&asked).delete_service_account(&allowed, key, asked.project).await?;
                 Ok(no_content())
             }
             _ => Err(wrong_method(method, path).into()),
@@ -313,12 +317,13 @@ impl Call<'_> {
                 Ok(listed(&found, |token| token.id))
             }
             Method::POST => {
-                let project = self.project_parameter()?;
-                let body = self.body(method, body).await?;
                 let allowed = self.allowed(&TOKENS, Action::Create);
+                let project = self.asked_of_create()?.project;
                 let registry = &self.app.registry;
-                let made = self.app.iam.create_token(registry, &allowed, key, project, &body).await?;
-                Ok(answer(StatusCode::CREATED, &made))
+                let make = async |iam: Iam, body: Value| {
+                    iam.create_token(registry, &allowed, key, project, &body).await
+                };
+                self.create(None, &allowed, body, make).await
             }
             _ => Err(wrong_method(method, path).into()),
         }
@@ -329,14 +334,6 @@ fn listed<T: Serialize>(found: &Listed<T>, id: impl Fn(&T) -> Uuid) -> Response 
     let last = found.items.last().filter(|_| found.has_more);
     let next_page_token = last.map(|last| write_token(id(last)));
     answer(StatusCode::OK, &json!({ "items": found.items, "next_page_token": next_page_token }))
-}
-
-fn created<T: Serialize>(plural: &str, id: Uuid, made: &T) -> Response {
-    let mut response = answer(StatusCode::CREATED, made);
-    if let Ok(location) = HeaderValue::from_str(&format!("/v1/iam/{plural}/{id}")) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    response
 }
 
 fn no_content() -> Response {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::Answer;
 use super::body::no_members;
+use super::change::effect;
 use super::headers::RequestId;
 use super::query::{Query, write_token};
 use super::resources::{authenticate, json as answer};
@@ -69,9 +70,11 @@ pub(super) async fn read(State(app): State<App>, Path(id): Path<String>, request
 pub(super) async fn cancel(State(app): State<App>, Path(id): Path<String>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     let context = caller(&app, &parts).await?;
-    Query::parse(parts.uri.query(), &[]).finish()?;
+    let mut query = Query::parse(parts.uri.query(), &["dry_run"]);
+    let effect = effect(&mut query);
+    query.finish()?;
     no_members(&parts.headers, body, app.body_limit).await?;
-    let cancelled = app.operations.cancel(&context, operation_id(&id)?).await?;
+    let cancelled = app.operations.cancel(&context, operation_id(&id)?, effect).await?;
     Ok(answer(StatusCode::OK, &cancelled))
 }
 

@@ -8,11 +8,13 @@ use axum::http::{Method, StatusCode};
 use metapaas_core::authz::{Allowed, authorize};
 use metapaas_core::descriptor::Action;
 use metapaas_core::error::{Error, Problem};
-use metapaas_core::iam::{PROJECTS, Project};
+use metapaas_core::iam::{PROJECTS, Terms};
+use metapaas_core::store::Effect;
 use serde_json::{Value, json};
 
 use super::Answer;
 use super::body::read_json;
+use super::change::effect;
 use super::headers::RequestId;
 use super::query::Query;
 use super::resources::{authenticate, json as answer};
@@ -24,30 +26,38 @@ pub(super) async fn read(State(app): State<App>, Path(key): Path<String>, reques
     let allowed = allowed(&app, &parts).await?;
     Query::parse(parts.uri.query(), &[]).finish()?;
     let project = app.iam.get_project(&allowed, &key).await?;
-    shown(&app, &allowed, &project).await
+    let items = app.store.quota(&allowed, project.id).await?;
+    Ok(answer(StatusCode::OK, &json!({ "project_id": project.id, "project": project.name, "items": items })))
 }
 
 /// `PUT /v1/projects/{project}/quota`
 pub(super) async fn set(State(app): State<App>, Path(key): Path<String>, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     let allowed = allowed(&app, &parts).await?;
-    Query::parse(parts.uri.query(), &[]).finish()?;
+    let mut query = Query::parse(parts.uri.query(), &["dry_run"]);
+    let effect = effect(&mut query);
+    query.finish()?;
     let project = app.iam.get_project(&allowed, &key).await?;
     let body = read_json(&Method::PUT, &parts.headers, body, app.body_limit).await?;
     let limits = limits(&body)?;
-    app.store.set_quota(&allowed.also(Action::Update), project.id, limits).await?;
-    shown(&app, &allowed, &project).await
+    let iam = app.iam.on(Terms { effect, ..Terms::default() });
+    iam.set_quota(&app.store, &allowed.also(Action::Update), &project, limits.clone()).await?;
+    let mut items = app.store.quota(&allowed, project.id).await?;
+    let mut quota = json!({ "project_id": project.id, "project": project.name });
+    if effect == Effect::DryRun {
+        for item in &mut items {
+            item.limit = limits.get(&item.resource).copied();
+        }
+        quota["plan"] = json!([]);
+    }
+    quota["items"] = json!(items);
+    Ok(answer(StatusCode::OK, &quota))
 }
 
 async fn allowed(app: &App, parts: &Parts) -> Result<Allowed, Error> {
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId("-".into()));
     let context = authenticate(app, &parts.headers, id).await?;
     Ok(authorize(&context, &PROJECTS, Action::Read))
-}
-
-async fn shown(app: &App, allowed: &Allowed, project: &Project) -> Answer {
-    let items = app.store.quota(allowed, project.id).await?;
-    Ok(answer(StatusCode::OK, &json!({ "project_id": project.id, "project": project.name, "items": items })))
 }
 
 /// `{"limits": {"instances:demo": 5}}`

@@ -1,5 +1,7 @@
 //! What the control plane hosts: `/v1/types` and the OpenAPI documents.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,26 +23,30 @@ use super::state::App;
 pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_else(|| RequestId("-".into()));
     let context = authenticate(&app, request.headers(), id).await?;
+    let overdue = app.store.overdue().await.map_err(Error::from)?;
     let mut items = Vec::new();
     for root in app.registry.roots() {
-        items.push(described(&app, &context, root).await?);
+        items.push(described(&app, &context, root, &overdue).await?);
     }
     Ok(answer(StatusCode::OK, &json!({ "items": items, "next_page_token": null })))
 }
 
 /// `GET /v1/types/{slug}`
 pub(super) async fn one(app: &App, context: &RequestContext, root: &RegisteredType) -> Answer {
-    Ok(answer(StatusCode::OK, &described(app, context, root).await?))
+    let overdue = app.store.overdue().await.map_err(Error::from)?;
+    Ok(answer(StatusCode::OK, &described(app, context, root, &overdue).await?))
 }
 
 async fn described(
     app: &App,
     context: &RequestContext,
     root: &RegisteredType,
+    overdue: &BTreeMap<String, i64>,
 ) -> Result<serde_json::Value, Error> {
     let allowed = authorize(context, root.ty, Action::List);
-    let count = app.store.count(&allowed, root).await?;
-    Ok(describe::one(&app.registry, root, Some(count)))
+    let mut standing = app.store.standing(&allowed, root).await?;
+    standing.overdue_seconds = overdue.get(root.ty.slug).copied();
+    Ok(describe::one(&app.registry, root, &standing))
 }
 
 /// `GET /v1/types/{slug}/versions`

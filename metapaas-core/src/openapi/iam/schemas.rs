@@ -64,6 +64,12 @@ fn sessions() -> Schemas {
     ]
 }
 
+/// What answers to dry runs have besides.
+fn tried(object: ObjectBuilder) -> ObjectBuilder {
+    let plan = array(schema("PlanStep"), "In answers to dry runs; no node has to do anything.");
+    object.property("plan", plan)
+}
+
 fn users() -> Schemas {
     let email = || optional(formatted("email", "Where to reach the user.").max_length(Some(254)));
     let disabled = || optional_flag("A disabled user can neither log in nor go on with a session.");
@@ -99,9 +105,9 @@ fn users() -> Schemas {
         .property("disabled", disabled())
         .property("must_change_password", must_change());
     vec![
-        ("User", shown(open("A person who can log in.")).into()),
+        ("User", tried(shown(open("A person who can log in."))).into()),
         ("UserList", page_of("IamUser").into()),
-        ("UserCreated", created.into()),
+        ("UserCreated", tried(created).into()),
         ("UserCreate", ignoring(create).into()),
         ("UserPatch", ignoring(patch).into()),
     ]
@@ -138,12 +144,12 @@ fn projects() -> Schemas {
         .must("principal", wanted)
         .must("role", role());
     vec![
-        ("Project", project.into()),
+        ("Project", tried(project).into()),
         ("ProjectList", page_of("IamProject").into()),
         ("ProjectCreate", ignoring(create).into()),
         ("ProjectPatch", ignoring(patch).into()),
         ("Principal", principal.into()),
-        ("Binding", binding.into()),
+        ("Binding", tried(binding).into()),
         ("BindingList", page_of("IamBinding").into()),
         ("BindingCreate", ignoring(binding_create).into()),
     ]
@@ -180,7 +186,7 @@ fn accounts() -> Schemas {
         .property("description", description())
         .property("expires_at", optional(time("A time to come; good forever when not given.")));
     vec![
-        ("ServiceAccount", account.into()),
+        ("ServiceAccount", tried(account).into()),
         ("ServiceAccountList", page_of("IamServiceAccount").into()),
         ("ServiceAccountCreate", ignoring(create).into()),
         ("ServiceAccountPatch", ignoring(patch).into()),
@@ -188,7 +194,9 @@ fn accounts() -> Schemas {
         ("TokenList", page_of("IamToken").into()),
         (
             "TokenCreated",
-            shown(open("A new token.")).must("token", string("The token itself; shown this once.")).into(),
+            tried(shown(open("A new token.")))
+                .must("token", string("The token itself; shown this once, and empty for a dry run."))
+                .into(),
         ),
         ("TokenCreate", ignoring(token_create).into()),
     ]
@@ -221,7 +229,7 @@ fn roles() -> Schemas {
         .property("built_in", schema("Ignored"))
         .property("description", description());
     vec![
-        ("Role", shown.into()),
+        ("Role", tried(shown).into()),
         ("RoleList", page_of("IamRole").into()),
         ("RoleCreate", ignoring(create).into()),
         ("RolePatch", ignoring(patch).into()),

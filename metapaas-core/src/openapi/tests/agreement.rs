@@ -222,7 +222,7 @@ fn answers_are_as_described() {
 #[test]
 fn the_catalogue_is_as_described() {
     let registry = registry();
-    let described = crate::describe::types(&registry, &|_| Some(3));
+    let described = crate::describe::types(&registry, &|_| crate::describe::Standing::default());
     let list = json!({"items": described, "next_page_token": null});
     let schema = validator(&json_of(&registry), "HostedTypeList");
     let problems: Vec<String> = schema.iter_errors(&list).map(|error| error.to_string()).collect();

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{IamStore, IamTx, Listed, PageAt, insert, select, time};
 use crate::authz::Projects;
+use crate::store::database::Tx;
 use crate::store::error::StoreError;
 use crate::store::statement::{Dialect, Statement, slot};
 use crate::store::value::{Arg, Required, Row};
@@ -82,13 +83,13 @@ pub struct AuditFilter {
 }
 
 #[derive(Debug)]
-pub(super) struct AuditSql {
+pub(in crate::store) struct AuditSql {
     insert: Statement,
     sweep: Statement,
 }
 
 impl AuditSql {
-    pub(super) fn new(dialect: Dialect) -> Self {
+    pub(in crate::store) fn new(dialect: Dialect) -> Self {
         let old = Query::select()
             .column("id")
             .from(TABLE)
@@ -102,6 +103,26 @@ impl AuditSql {
             insert: Statement::new(dialect, &insert(TABLE, &COLUMNS)),
             sweep: Statement::new(dialect, &sweep),
         }
+    }
+}
+
+impl AuditSql {
+    /// Writes a line of the audit, as a part of what it tells of.
+    pub(in crate::store) async fn write(&self, tx: &mut Tx, record: AuditRecord) -> Result<(), StoreError> {
+        let args = [
+            record.id.into(),
+            record.at.into(),
+            record.actor.kind.into(),
+            record.actor.id.into(),
+            record.actor.name.into(),
+            record.request_id.into(),
+            record.action.into(),
+            record.resource.into(),
+            record.project_id.into(),
+            record.outcome.into(),
+            Arg::Json(record.detail),
+        ];
+        tx.execute("write the audit", &self.insert, &args).await.map(drop)
     }
 }
 
@@ -180,20 +201,8 @@ impl IamStore {
 impl IamTx<'_> {
     /// Writes a line of the audit, as a part of what it tells of.
     pub(crate) async fn audit(&mut self, record: AuditRecord) -> Result<(), StoreError> {
-        let args = [
-            record.id.into(),
-            record.at.into(),
-            record.actor.kind.into(),
-            record.actor.id.into(),
-            record.actor.name.into(),
-            record.request_id.into(),
-            record.action.into(),
-            record.resource.into(),
-            record.project_id.into(),
-            record.outcome.into(),
-            Arg::Json(record.detail),
-        ];
-        self.tx.execute("write the audit", &self.sql.audit.insert, &args).await.map(drop)
+        let sql = self.sql.clone();
+        sql.audit.write(self.tx, record).await
     }
 
     /// Removes up to `most` records made before `before`.

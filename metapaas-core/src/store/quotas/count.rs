@@ -14,6 +14,8 @@ use crate::resource::Resource;
 use crate::role::PLATFORM_PROJECT;
 use crate::store::database::{Database, Tx};
 use crate::store::error::StoreError;
+use crate::store::iam::audit::AuditRecord;
+use crate::store::resources::Effect;
 use crate::store::resources::rows::read_resource;
 use crate::store::resources::statements::between_slots;
 use crate::store::statement::Statement;
@@ -36,6 +38,32 @@ pub struct QuotaItem {
     pub used: i64,
     /// Whether all was counted.
     pub exact: bool,
+}
+
+/// The line of the audit about limits before and after.
+type Audited =
+    dyn FnOnce(&BTreeMap<String, i64>, &BTreeMap<String, i64>) -> AuditRecord + Send;
+
+/// Limits that every new project gets.
+#[derive(Clone, Debug)]
+pub struct NewProjectLimits {
+    quotas: Arc<Quotas>,
+    limits: Arc<BTreeMap<String, i64>>,
+}
+
+impl NewProjectLimits {
+    /// Sets the limits of a project that this transaction makes: there is nothing to count in it.
+    pub(crate) async fn set(&self, tx: &mut Tx, project: Uuid) -> Result<(), StoreError> {
+        let mut args = arguments();
+        args[own::PROJECT] = Arg::from(project);
+        args[own::AMOUNT] = Arg::from(0);
+        for (resource, limit) in self.limits.iter() {
+            args[own::RESOURCE] = Arg::from(resource.as_str());
+            args[own::LIMIT] = Arg::from(*limit);
+            tx.execute("set a limit", &self.quotas.insert_limit, &args).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Reads inside of a transaction or outside of one.
@@ -137,12 +165,13 @@ impl Quotas {
         rows.iter().map(|row| Ok((row.uuid(0).required("instance_id")?, Amounts::parse(row, 1)?))).collect()
     }
 
+    /// Sets the limits of a project, and answers those that it had.
     async fn set(
         &self,
         tx: &mut Tx,
         project: Uuid,
         limits: &BTreeMap<String, i64>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<BTreeMap<String, i64>, StoreError> {
         if let Some(lock) = &self.lock {
             tx.fetch("lock the instances", lock, &[]).await?;
         }
@@ -152,6 +181,11 @@ impl Quotas {
             true => Vec::new(),
             false => self.count(&mut Reader::Tx(tx), project, i64::MAX).await?.0,
         };
+        let rows = tx.fetch("read limits", &self.limits, &args).await?;
+        let limit_of = |row: &Row| {
+            Ok::<_, StoreError>((row.text(0).required("resource")?, row.int(1).required("limit_value")?))
+        };
+        let before = rows.iter().map(limit_of).collect::<Result<_, _>>()?;
         tx.execute("clear limits", &self.clear_limits, &args).await?;
         tx.execute("clear reservations", &self.clear_reservations, &args).await?;
         let mut sum = Amounts::default();
@@ -167,7 +201,7 @@ impl Quotas {
             args[own::AMOUNT] = Arg::from(sum.get(resource));
             tx.execute("set a limit", &self.insert_limit, &args).await?;
         }
-        Ok(())
+        Ok(before)
     }
 
     async fn deviations(&self, tx: &mut Tx, project: Uuid) -> Result<Vec<String>, StoreError> {
@@ -206,6 +240,20 @@ fn sum<'a>(amounts: impl Iterator<Item = &'a Amounts>) -> Amounts {
 }
 
 impl Store {
+    /// Limits for new projects.
+    ///
+    /// # Errors
+    /// The names that are no resources.
+    pub fn new_project_limits(&self, limits: BTreeMap<String, i64>) -> Result<NewProjectLimits, Vec<String>> {
+        let known = quota_resources(&self.registry);
+        let unknown: Vec<String> =
+            limits.keys().filter(|resource| !known.contains(*resource)).cloned().collect();
+        if !unknown.is_empty() {
+            return Err(unknown);
+        }
+        Ok(NewProjectLimits { quotas: self.quotas.clone(), limits: Arc::new(limits) })
+    }
+
     /// Whether anything limits a project.
     pub(in crate::store) async fn has_limits(&self, project: Uuid) -> Result<bool, StoreError> {
         let mut args = arguments();
@@ -254,6 +302,21 @@ impl Store {
         project: Uuid,
         limits: BTreeMap<String, i64>,
     ) -> Result<(), Error> {
+        self.set_quota_with(allowed, project, limits, Effect::Kept, None).await
+    }
+
+    /// The same, kept or only tried, with a line of the audit in the same transaction.
+    ///
+    /// # Errors
+    /// As [`Self::set_quota`].
+    pub(crate) async fn set_quota_with(
+        &self,
+        allowed: &Allowed,
+        project: Uuid,
+        limits: BTreeMap<String, i64>,
+        effect: Effect,
+        audited: Option<Box<Audited>>,
+    ) -> Result<(), Error> {
         allowed.in_project(PLATFORM_PROJECT)?;
         let known = quota_resources(&self.registry);
         let unknown = limits.keys().filter(|resource| !known.contains(*resource));
@@ -269,7 +332,15 @@ impl Store {
         let quotas = Arc::clone(&self.quotas);
         let set: Result<(), StoreError> = self
             .database
-            .write("set limits", move |tx| Box::pin(async move { quotas.set(tx, project, &limits).await }))
+            .write_with(effect, "set limits", move |tx| {
+                Box::pin(async move {
+                    let before = quotas.set(tx, project, &limits).await?;
+                    match audited {
+                        Some(line) => quotas.audit.write(tx, line(&before, &limits)).await,
+                        None => Ok(()),
+                    }
+                })
+            })
             .await;
         match set {
             Err(StoreError::Reference { .. }) => Err(Error::not_found(format_args!("project {project}"))),

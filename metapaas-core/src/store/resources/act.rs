@@ -152,7 +152,7 @@ impl Store {
         let options =
             self.admitting(registered, ChangeKind::Update, current, &options.with(Arc::new(keep)))?;
         let operation = Some(&self.statements(registered).act);
-        let write = Write { action: "act", operation, args: &args, row };
+        let write = Write { action: "act", operation, args: &args, row, removal: None };
         match self.write(write, &options).await {
             Ok(written) => {
                 if let Written::Kept(row) = &written {

@@ -20,7 +20,7 @@ use crate::resource::ids::new_id;
 use crate::resource::{Change, Datum, Meta, NewResource, Resource};
 use crate::status::{Condition, Ready};
 use crate::store::value::{Arg, raw_json};
-use crate::store::{Store, Tx, codec};
+use crate::store::{Store, StoreError, Tx, codec};
 
 impl Store {
     /// Makes a row, below `parent` for children.
@@ -83,7 +83,7 @@ impl Store {
         }
         let options = self.admitting(registered, ChangeKind::Create, &resource, options)?;
         let operation = Some(&self.statements(registered).create);
-        let write = Write { action: "create", operation, args: &args, row: resource };
+        let write = Write { action: "create", operation, args: &args, row: resource, removal: None };
         match self.write(write, &options).await {
             Ok(written) => Ok(written),
             Err(reason) => {
@@ -147,7 +147,7 @@ impl Store {
         }
         let options = self.admitting(registered, ChangeKind::Update, current, options)?;
         let operation = Some(&self.statements(registered).update);
-        let write = Write { action: "update", operation, args: &args, row: updated };
+        let write = Write { action: "update", operation, args: &args, row: updated, removal: None };
         match self.write(write, &options).await {
             Ok(written) => {
                 match &written {
@@ -190,7 +190,7 @@ impl Store {
         }
     }
 
-    /// Asks for a row to go away. A repeat finds it on its way.
+    /// Asks for a row to go away, and takes it away at once when nothing is left of it. A repeat finds it on its way.
     ///
     /// # Errors
     /// `Forbidden`, `PreconditionFailed` when the row has changed since, `InvalidState` when it is protected against
@@ -251,8 +251,17 @@ impl Store {
             options.with(Arc::new(Unused { references, row, args }))
         });
         let operation = Some(&self.statements(registered).mark_deleting);
-        let write = Write { action: "delete", operation, args: &args, row: going };
-        self.write(write, unused.as_ref().unwrap_or(options)).await.map_err(|reason| match reason {
+        let removal = self.removal(allowed, registered, &going);
+        let options = unused.as_ref().unwrap_or(options);
+        let write = |removal, row| Write { action: "delete", operation, args: &args, row, removal };
+        let written = match self.write(write(removal, going.clone()), options).await {
+            // A row that is on its way out still refers to it: a worker removes them in turn.
+            Err(Unwritten::Failed(StoreError::Reference { .. })) => {
+                self.write(write(None, going), options).await
+            }
+            written => written,
+        };
+        written.map_err(|reason| match reason {
             Unwritten::Guarded => changed_meanwhile(current),
             Unwritten::Refused(error) => error,
             Unwritten::Failed(error) => error.into(),
@@ -266,7 +275,7 @@ impl Store {
         current: &Resource,
         options: &WriteOptions,
     ) -> Result<Written, Error> {
-        let write = Write { action, operation: None, args: &[], row: current.clone() };
+        let write = Write { action, operation: None, args: &[], row: current.clone(), removal: None };
         self.write(write, options).await.map_err(|reason| match reason {
             Unwritten::Guarded => changed_meanwhile(current),
             Unwritten::Refused(error) => error,

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::dry_run::{TreeReader, WouldBe};
+use super::removal::Removal;
 use super::statements::slots;
 use crate::error::Error;
 use crate::resource::Resource;
 use crate::store::error::StoreError;
-use crate::store::idempotency::{Answer, IdempotencyStatements, Once, Render};
+use crate::store::idempotency::{Answer, KeptAnswers, Once, Render};
 use crate::store::operation::Operation;
 use crate::store::quotas::Quotas;
 use crate::store::value::{Arg, Required, Row};
@@ -104,15 +105,17 @@ pub enum Written {
     WouldBe(Box<WouldBe>),
     /// It was made by an earlier request with the same key; the answer of then.
     Replayed(Answer),
+    /// The row is gone, or in a dry run would be.
+    Gone,
 }
 
 impl Written {
-    /// The row as it stands or would stand; none for a change that was made before.
+    /// The row as it stands or would stand; none for a change that was made before, or when there is none left.
     pub fn into_row(self) -> Option<Resource> {
         match self {
             Self::Kept(row) => Some(*row),
             Self::WouldBe(would_be) => Some(would_be.row),
-            Self::Replayed(_) => None,
+            Self::Replayed(_) | Self::Gone => None,
         }
     }
 }
@@ -127,6 +130,8 @@ pub(in crate::store) struct Write<'a> {
     pub(in crate::store) args: &'a [Arg],
     /// The row as the operation leaves it, less what only the database knows: revision and generations.
     pub(in crate::store) row: Resource,
+    /// Takes the row away when nothing is left of it.
+    pub(in crate::store) removal: Option<Removal>,
 }
 
 /// Why a change was not made. Nothing was changed.
@@ -154,7 +159,7 @@ impl Store {
     ) -> Result<Written, Unwritten> {
         let instance = write.row.meta.instance_id;
         let project = write.row.meta.project_id;
-        if options.is_plain() && !self.limited.contains_key(&project) {
+        if options.is_plain() && write.removal.is_none() && !self.limited.contains_key(&project) {
             let Some(operation) = write.operation else { return Ok(Written::Kept(Box::new(write.row))) };
             let rows = operation.run(&self.database, write.action, write.args.to_vec()).await?;
             if let Some(answer) = rows.first() {
@@ -175,6 +180,7 @@ impl Store {
             operation: write.operation.cloned(),
             args: write.args.to_vec(),
             row: write.row,
+            removal: write.removal,
             options: options.clone(),
             idempotency: self.idempotency.clone(),
             quotas: self.quotas.clone(),
@@ -201,8 +207,9 @@ struct Transaction {
     operation: Option<Operation>,
     args: Vec<Arg>,
     row: Resource,
+    removal: Option<Removal>,
     options: WriteOptions,
-    idempotency: Arc<IdempotencyStatements>,
+    idempotency: Arc<KeptAnswers>,
     quotas: Arc<Quotas>,
     root: usize,
     tree: Option<TreeReader>,
@@ -232,7 +239,7 @@ impl Transaction {
         // A dry run makes nothing that could be made twice.
         let once = self.options.once.filter(|_| self.options.effect == Effect::Kept);
         if let Some(once) = &once
-            && let Some(answer) = self.idempotency.reserve(tx, once).await?
+            && let Some(answer) = self.idempotency.reserve(tx, &once.key).await?
         {
             return Err(Ended::Undone(Box::new(Written::Replayed(answer))));
         }
@@ -250,7 +257,15 @@ impl Transaction {
             companion.after(tx, &row).await?;
         }
         if let Some(once) = &once {
-            self.idempotency.keep(tx, once, &row).await?;
+            self.idempotency.keep(tx, &once.key, &(once.render)(&row)).await?;
+        }
+        if let Some(removal) = &self.removal
+            && removal.run(tx).await?
+        {
+            return match self.options.effect {
+                Effect::Kept => Ok(Written::Gone),
+                Effect::DryRun => Err(Ended::Undone(Box::new(Written::Gone))),
+            };
         }
         match self.tree {
             None => Ok(Written::Kept(Box::new(row))),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Call, answer, listed};
 use crate::http::Answer;
+use crate::http::body::read_json;
 use crate::http::query::Query;
 
 /// A question about a permission.
@@ -22,9 +23,14 @@ struct Question {
 }
 
 impl Call<'_> {
+    async fn question_body(&self, body: Body) -> Result<Value, Error> {
+        self.no_parameters()?;
+        read_json(&Method::POST, self.headers, body, self.app.body_limit).await
+    }
+
     /// `POST /v1/iam/check`
     pub(super) async fn check(&self, body: Body) -> Answer {
-        let question = question(&self.body(&Method::POST, body).await?, &["explain"])?;
+        let question = question(&self.question_body(body).await?, &["explain"])?;
         if question.explain {
             return self.explained(question).await;
         }
@@ -35,7 +41,7 @@ impl Call<'_> {
 
     /// `POST /v1/iam/explain`
     pub(super) async fn explain(&self, body: Body) -> Answer {
-        let question = question(&self.body(&Method::POST, body).await?, &["principal"])?;
+        let question = question(&self.question_body(body).await?, &["principal"])?;
         self.explained(question).await
     }
 

@@ -1,11 +1,12 @@
 //! Roles by HTTP.
 
 use axum::body::Body;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use metapaas_core::descriptor::Action;
-use metapaas_core::iam::ROLES;
+use metapaas_core::iam::{Iam, ROLES};
+use serde_json::Value;
 
-use super::{Call, answer, created, listed, no_content};
+use super::{Call, listed, no_content};
 use crate::http::Answer;
 use crate::http::error::wrong_method;
 
@@ -20,31 +21,33 @@ impl Call<'_> {
                 Ok(listed(&found, |role| role.id))
             }
             Method::POST => {
-                let body = self.body(method, body).await?;
                 let allowed = self.allowed(&ROLES, Action::Create);
-                let made = self.app.iam.create_role(registry, &allowed, &body).await?;
-                Ok(created("roles", made.id, &made))
+                let make = async |iam: Iam, body: Value| iam.create_role(registry, &allowed, &body).await;
+                self.create(Some("roles"), &allowed, body, make).await
             }
             _ => Err(wrong_method(method, path).into()),
         }
     }
 
     pub(super) async fn role(&self, method: &Method, path: &str, key: &str, body: Body) -> Answer {
-        let (iam, registry) = (&self.app.iam, &self.app.registry);
-        let project = self.project_parameter()?;
+        let registry = &self.app.registry;
         match *method {
             Method::GET => {
+                let project = self.project_parameter()?;
                 let allowed = self.allowed(&ROLES, Action::Read);
-                Ok(answer(StatusCode::OK, &iam.get_role(registry, &allowed, key, project).await?))
+                self.found(&self.app.iam.get_role(registry, &allowed, key, project).await?)
             }
             Method::PATCH => {
-                let body = self.body(method, body).await?;
                 let allowed = self.allowed(&ROLES, Action::Update);
-                let role = iam.update_role(registry, &allowed, key, project, &body).await?;
-                Ok(answer(StatusCode::OK, &role))
+                let change = async |iam: Iam, body: Value, project| {
+                    iam.update_role(registry, &allowed, key, project, &body).await
+                };
+                self.change(&allowed, body, change).await
             }
             Method::DELETE => {
-                iam.delete_role(&self.allowed(&ROLES, Action::Delete), key, project).await?;
+                let asked = self.asked_of_row()?;
+                let allowed = self.allowed(&ROLES, Action::Delete);
+                self.deciding(&asked).delete_role(&allowed, key, asked.project).await?;
                 Ok(no_content())
             }
             _ => Err(wrong_method(method, path).into()),
