@@ -12,9 +12,9 @@ use crate::descriptor::Action;
 use crate::error::{Error, ErrorCode};
 use crate::registry::RegisteredType;
 use crate::request::RequestContext;
-use crate::store::{Effect, Store};
 pub use crate::store::iam::Listed;
 use crate::store::operations::OperationFilter;
+use crate::store::{Effect, Store};
 pub use crate::store::{OperationRecord, OperationStatus};
 
 /// How often somebody who waits looks by itself: another control plane may have ended the operation.

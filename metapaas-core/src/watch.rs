@@ -43,7 +43,7 @@ pub use self::frame::Render;
 pub use self::history::{EventWatch, EventWatchRequest};
 pub use self::standing::StillAllowed;
 pub use self::stream::{Begin, Watch, WatchRequest};
-pub use self::view::{Matches, View};
+pub use self::view::View;
 use crate::authn::Authenticator;
 use crate::error::{Error, ErrorCode};
 use crate::registry::RegisteredType;

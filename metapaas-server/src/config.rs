@@ -444,7 +444,7 @@ fn settings() -> impl Iterator<Item = &'static str> {
 }
 
 /// Names of the settings that are no [`Limits`].
-const SETTINGS: [&str; 28] = [
+const SETTINGS: [&str; 29] = [
     "data_dir",
     "listen",
     "advertise_url",

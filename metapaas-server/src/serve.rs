@@ -273,7 +273,6 @@ fn new_project_limits(started: &Started) -> Result<NewProjectLimits, StartError>
     })
 }
 
-
 fn documents(registry: &Registry) -> Vec<(&'static str, Bytes)> {
     let slugs = registry.roots().map(|root| root.ty.slug);
     slugs.filter_map(|slug| Some((slug, document(&openapi::document_of(registry, slug)?)))).collect()

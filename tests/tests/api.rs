@@ -259,8 +259,9 @@ async fn the_health_of_a_type_is_that_of_its_instances_and_workers(on: On) {
 async fn run(installation: &Installation, sql: &str) {
     let database = installation.sql().await;
     let sql = sql.to_owned();
-    let done: Result<(), StoreError> =
-        database.write("test", move |tx| Box::pin(async move { tx.execute_script("test", &sql).await })).await;
+    let done: Result<(), StoreError> = database
+        .write("test", move |tx| Box::pin(async move { tx.execute_script("test", &sql).await }))
+        .await;
     done.unwrap();
     database.close().await;
 }

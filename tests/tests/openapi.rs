@@ -12,8 +12,6 @@ use serde_json::{Value, json};
 
 use crate::{PROGRAM, WITH_ALL, on_both};
 
-/// The distribution with the types `vault` and `zoo` of `metapaas_tests`, which have everything that types can have.
-
 on_both!(
     strangers_find_nothing_wrong,
     documents_are_the_same_on_both_databases,

@@ -9,7 +9,9 @@ use super::body::{Body, is_user_name};
 use super::permissions::may_give;
 use super::record::Record;
 use super::roles::resolve;
-use super::{BINDINGS, Binding, Iam, Listed, PageAt, Principal, UNCHANGING, expect, in_project, keep_an_owner};
+use super::{
+    BINDINGS, Binding, Iam, Listed, PageAt, Principal, UNCHANGING, expect, in_project, keep_an_owner,
+};
 use crate::authz::{Allowed, Projects};
 use crate::descriptor::Action;
 use crate::error::{Error, ErrorCode};

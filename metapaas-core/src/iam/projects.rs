@@ -13,8 +13,8 @@ use crate::descriptor::Action;
 use crate::error::{Error, ErrorCode};
 use crate::field_type::is_dns_name;
 use crate::role::PLATFORM_PROJECT;
-use crate::store::{Store, StoreError};
 use crate::store::resources::now;
+use crate::store::{Store, StoreError};
 
 impl Iam {
     /// Makes a project. Body: `name`, and optionally `description`. It gets the limits of new projects, if there are any.

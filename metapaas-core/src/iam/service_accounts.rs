@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::body::Body;
 use super::record::{OK, Record};
 use super::{
-    Iam, Listed, PageAt, SERVICE_ACCOUNTS, ServiceAccount, ServiceToken, TOKENS, UNCHANGING, expect, in_project,
+    Iam, Listed, PageAt, SERVICE_ACCOUNTS, ServiceAccount, ServiceToken, TOKENS, UNCHANGING, expect,
+    in_project,
 };
 use crate::authn::{digest, new_service_token};
 use crate::authz::Allowed;

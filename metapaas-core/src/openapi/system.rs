@@ -52,7 +52,10 @@ pub(super) fn catalogue(parts: &mut Parts) {
         .description(Some("How many instances have each status."))
         .additional_properties(Some(integer("").minimum(Some(0))));
     let health = open("How the instances do that the caller may see.")
-        .must("status", string("The worst that there is to say.").enum_values(Some(["ok", "degraded", "stalled"])))
+        .must(
+            "status",
+            string("The worst that there is to say.").enum_values(Some(["ok", "degraded", "stalled"])),
+        )
         .must("message", string("What is wrong; empty when nothing is."))
         .must("instances", statuses)
         .must("exact", boolean("Whether all were counted; beyond ten thousand of a status they are not."));

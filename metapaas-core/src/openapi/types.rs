@@ -166,10 +166,10 @@ impl Operations<'_> {
             .response("200", found())
             .errors(&[413, 415]);
         let underway = answer("It is on its way out.", Some(&self.names.answer), &[ETAG]);
-        let delete = self
-            .change("delete", Action::Delete, "Delete")
-            .response("202", underway)
-            .response("204", answer("It is gone, as nothing was left of it; a dry run says that it would be.", None, &[]));
+        let delete = self.change("delete", Action::Delete, "Delete").response("202", underway).response(
+            "204",
+            answer("It is gone, as nothing was left of it; a dry run says that it would be.", None, &[]),
+        );
         let delete = match &self.registered.hooks.leave {
             Some(_) => {
                 let force = boolean("").default(Some(serde_json::json!(false)));

@@ -126,11 +126,8 @@ mod tests {
     fn a_value_that_is_no_slot_is_refused() {
         for dialect in [Dialect::Sqlite, Dialect::Postgres] {
             let of = |names: Vec<SimpleExpr>| {
-                let query = Query::select()
-                    .expr(slot(0))
-                    .from("t")
-                    .and_where(Expr::col("a").is_in(names))
-                    .to_owned();
+                let query =
+                    Query::select().expr(slot(0)).from("t").and_where(Expr::col("a").is_in(names)).to_owned();
                 Statement::new(dialect, &query)
             };
             assert!(of(vec![slot(1), slot(2)]).is_whole());

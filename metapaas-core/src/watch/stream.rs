@@ -222,7 +222,7 @@ impl Watch {
         after: Option<Uuid>,
         mut greatest: i64,
     ) -> Result<Option<Bytes>, Stop> {
-        let rows = hub.store.rows_after(self.rows_of(hub), after, PAGE).await?;
+        let rows = hub.store.rows_after(self.rows_of(hub), self.viewer.filter(), after, PAGE).await?;
         let mut text = Vec::new();
         for row in &rows {
             let revision = row.meta.revision;

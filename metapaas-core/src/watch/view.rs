@@ -6,19 +6,17 @@ use uuid::Uuid;
 
 use super::fold::{Kind, Told, What};
 use super::frame::Render;
+use crate::query::Filter;
 use crate::resource::Resource;
 
 /// Rows that are remembered because the watch was shown them, or was told that it is not shown them any more.
 const REMEMBERED_MAX: usize = 16_384;
 
-/// Whether a row is shown.
-pub type Matches = dyn Fn(&Resource) -> bool + Send + Sync;
-
 /// Which rows a watch is shown and how they are written.
 #[derive(Default)]
 pub struct View {
-    /// Whether a row is shown; all are when absent.
-    pub matches: Option<Box<Matches>>,
+    /// Which rows are shown; all are when absent.
+    pub filter: Option<Filter>,
     /// How a row is written; whole when absent.
     pub render: Option<Box<Render>>,
 }
@@ -47,17 +45,22 @@ impl Viewer {
 
     /// Whether all rows are shown in whole, so that one text serves all watches.
     pub(super) const fn is_plain(&self) -> bool {
-        self.view.matches.is_none() && self.view.render.is_none()
+        self.view.filter.is_none() && self.view.render.is_none()
     }
 
     pub(super) fn render(&self) -> Option<&Render> {
         self.view.render.as_deref()
     }
 
+    /// Which rows are shown; all are when absent.
+    pub(super) const fn filter(&self) -> Option<&Filter> {
+        self.view.filter.as_ref()
+    }
+
     /// Whether a row of the beginning is shown.
     pub(super) fn begins_with(&mut self, row: &Resource) -> bool {
-        let Some(matches) = &self.view.matches else { return true };
-        let shows = matches(row);
+        let Some(filter) = &self.view.filter else { return true };
+        let shows = filter.accepts(row);
         if shows {
             self.remember(row.meta.id);
         }
@@ -67,8 +70,8 @@ impl Viewer {
     /// What this watch is told of what there is to tell. A row that no longer matches is deleted for it, one that
     /// begins to match is added. A client that came back may hear of a deletion of a row that it does not have.
     pub(super) fn kind(&mut self, told: &Told, kind: Kind) -> Option<Kind> {
-        let Some(matches) = &self.view.matches else { return Some(kind) };
-        let shows = kind != Kind::Deleted && matches!(&told.what, What::Row(row) if matches(row));
+        let Some(filter) = &self.view.filter else { return Some(kind) };
+        let shows = kind != Kind::Deleted && matches!(&told.what, What::Row(row) if filter.accepts(row));
         if shows {
             self.hidden.remove(&told.id);
             let was_shown = self.shown.contains(&told.id);

@@ -189,44 +189,4 @@ impl Store {
         }
         Ok(found)
     }
-
-    /// The next rows of a collection in the order of their ids, for a watch's beginning.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub(crate) async fn rows_after(
-        &self,
-        of: RowsOf<'_>,
-        after: Option<Uuid>,
-        limit: u16,
-    ) -> Result<Vec<Resource>, StoreError> {
-        let ty = of.registered.ty;
-        if of.projects.is_empty() {
-            return Ok(Vec::new());
-        }
-        // Slot 0, as all numbers in statements are slots.
-        let mut query = select(ty);
-        query.order_by(Alias::new("id"), Order::Asc).limit(0);
-        let mut args = vec![Arg::from(i64::from(limit))];
-        let mut add = |arg: Arg| {
-            args.push(arg);
-            slot(args.len() - 1)
-        };
-        if let Some(after) = after {
-            query.and_where(col("id").gt(add(Arg::from(after))));
-        }
-        match (of.under, of.projects) {
-            (Some((_, parent)), _) => {
-                query.and_where(col("parent_id").eq(add(Arg::from(parent))));
-            }
-            (None, Projects::Some(projects)) => {
-                let slots: Vec<_> = projects.iter().map(|project| add(Arg::from(*project))).collect();
-                query.and_where(col("project_id").is_in(slots));
-            }
-            (None, Projects::All) => {}
-        }
-        let statement = Statement::new(self.database.dialect(), &query);
-        let rows = self.database.fetch("read rows for a watch", &statement, &args).await?;
-        rows.iter().map(|row| read_resource(ty, row)).collect()
-    }
 }

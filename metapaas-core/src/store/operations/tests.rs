@@ -55,7 +55,8 @@ async fn who_has_lost_the_lease_ends_no_operation() {
         assert_eq!(status().await, OperationStatus::Pending);
         store.run_operations(&held, 1).await.unwrap();
         assert_eq!(status().await, OperationStatus::Running);
-        let end = async |claim| store.finish_operation(claim, &kept, OperationStatus::Failed, None).await.unwrap();
+        let end =
+            async |claim| store.finish_operation(claim, &kept, OperationStatus::Failed, None).await.unwrap();
         assert!(!end(&lost).await);
         assert_eq!(status().await, OperationStatus::Running);
         assert!(end(&held).await);

@@ -41,8 +41,7 @@ pub struct QuotaItem {
 }
 
 /// The line of the audit about limits before and after.
-type Audited =
-    dyn FnOnce(&BTreeMap<String, i64>, &BTreeMap<String, i64>) -> AuditRecord + Send;
+type Audited = dyn FnOnce(&BTreeMap<String, i64>, &BTreeMap<String, i64>) -> AuditRecord + Send;
 
 /// Limits that every new project gets.
 #[derive(Clone, Debug)]

@@ -10,11 +10,12 @@ use super::rows::read_resource;
 use crate::authz::{Allowed, Projects};
 use crate::descriptor::Action;
 use crate::error::Error;
-use crate::query::{After, Listing};
+use crate::query::{After, Filter, Listing};
 use crate::registry::RegisteredType;
 use crate::resource::Resource;
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::events::RowsOf;
 use crate::store::value::Arg;
 
 impl Store {
@@ -102,5 +103,42 @@ impl Store {
             .map(|row| read_resource(registered.ty, row))
             .collect::<Result<_, StoreError>>()?;
         Ok(Page { items, has_more })
+    }
+
+    /// The next rows of a collection that a filter accepts, in the order of their ids: for a watch's beginning.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub(crate) async fn rows_after(
+        &self,
+        of: RowsOf<'_>,
+        filter: Option<&Filter>,
+        after: Option<Uuid>,
+        limit: u16,
+    ) -> Result<Vec<Resource>, StoreError> {
+        let parent = of.under.map(|(_, parent)| parent);
+        let mut args = vec![Arg::Uuid(parent), Arg::Uuid(after), Arg::from(i64::from(limit))];
+        let scope = match of.projects {
+            // Children belong to their parent's project, which was looked at.
+            _ if parent.is_some() => Scope::Everywhere,
+            Projects::All => Scope::Everywhere,
+            Projects::Some(projects) if projects.is_empty() => return Ok(Vec::new()),
+            Projects::Some(projects) => {
+                args.extend(projects.iter().map(|project| Arg::from(*project)));
+                Scope::Projects(projects.len())
+            }
+        };
+        let listing = Listing {
+            filter: filter.cloned().unwrap_or_default(),
+            after: after.map(|id| After { keys: Vec::new(), id }),
+            ..Listing::default()
+        };
+        let dialect = self.database.dialect();
+        let ty = of.registered.ty;
+        let shape = Shape::of(dialect, of.registered, scope, &listing, &mut args);
+        let write = || statement::write(dialect, ty, scope, &listing);
+        let statement = self.lists.get_with_by_ref(shape.key(), write);
+        let rows = self.database.fetch("read rows for a watch", &statement, &args).await?;
+        rows.iter().map(|row| read_resource(ty, row)).collect()
     }
 }

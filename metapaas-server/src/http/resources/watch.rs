@@ -9,7 +9,7 @@ use metapaas_core::registry::RegisteredType;
 use metapaas_core::request::RequestContext;
 use metapaas_core::resource::Resource;
 use metapaas_core::store::Locator;
-use metapaas_core::watch::{Begin, Matches, Render, View, WatchRequest};
+use metapaas_core::watch::{Begin, Render, View, WatchRequest};
 use uuid::Uuid;
 
 use super::super::Answer;
@@ -93,7 +93,7 @@ fn view(list: ListRequest) -> View {
     let ListRequest { listing, selection, .. } = list;
     let filter = (!listing.filter.is_everything()).then_some(listing.filter);
     View {
-        matches: filter.map(|filter| -> Box<Matches> { Box::new(move |row| filter.accepts(row)) }),
+        filter,
         render: selection.map(|selection| -> Box<Render> {
             let shown =
                 move |row: &Resource| serde_json::to_value(Selected { row, selection: Some(&selection) });
