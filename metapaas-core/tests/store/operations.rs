@@ -176,9 +176,13 @@ async fn operations_are_listed_filtered_and_cancelled() {
         assert_eq!(listed(Asked { limit: 2, before, ..Asked::default() }).await, (ids[2..].to_vec(), false));
 
         let first = ids[0].parse().unwrap();
-        let cancelled = operations.cancel(&context, first).await.unwrap();
+        let tried = operations.cancel(&context, first, Effect::DryRun).await.unwrap();
+        assert_eq!(tried.status, OperationStatus::Cancelled, "as it would be");
+        let statuses = vec![OperationStatus::Cancelled];
+        assert_eq!(listed(Asked { limit: 9, statuses, ..Asked::default() }).await.0, Vec::<String>::new());
+        let cancelled = operations.cancel(&context, first, Effect::Kept).await.unwrap();
         assert_eq!(cancelled.status, OperationStatus::Cancelled);
-        operations.cancel(&context, first).await.unwrap();
+        operations.cancel(&context, first, Effect::Kept).await.unwrap();
         let statuses = vec![OperationStatus::Cancelled];
         assert_eq!(listed(Asked { limit: 9, statuses, ..Asked::default() }).await.0, ids[..1]);
         assert_eq!(world.again(&vault).await.meta.generation, 4, "what it changed stays");
