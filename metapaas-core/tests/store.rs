@@ -140,9 +140,11 @@ impl World {
         page.unwrap().items
     }
 
+    /// The row on its way out, or as it was when nothing is left of it.
     async fn delete(&self, row: &Resource) -> Result<Resource, Error> {
         let allowed = owner(row.ty, Action::Delete);
-        self.store.delete(&allowed, self.of(row.ty), row, &WriteOptions::default()).await.map(self::row)
+        let written = self.store.delete(&allowed, self.of(row.ty), row, &WriteOptions::default()).await?;
+        Ok(written.into_row().unwrap_or_else(|| row.clone()))
     }
 }
 
