@@ -34,7 +34,7 @@ pub use self::explain::{Explanation, GrantedBy, Whom};
 pub use self::login::{Origin, TokenPair};
 pub use self::roles::RoleEntry;
 pub use self::service_accounts::CreatedToken;
-pub use self::terms::{Entity, OnceEntity, Precondition, Terms, UNCHANGING};
+pub use self::terms::{Entity, OnceEntity, Precondition, RenderEntity, Terms, UNCHANGING};
 pub use self::types::{AUDIT, BINDINGS, PROJECTS, ROLES, SERVICE_ACCOUNTS, TOKENS, TYPES, USERS};
 pub use self::users::CreatedUser;
 use crate::authn::Authenticator;

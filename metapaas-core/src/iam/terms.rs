@@ -31,8 +31,11 @@ pub struct OnceEntity {
     /// The request.
     pub key: OnceKey,
     /// Makes the answer from what the change leaves.
-    pub render: Arc<dyn Fn(&dyn Entity) -> Answer + Send + Sync>,
+    pub render: RenderEntity,
 }
+
+/// Makes an answer from a row of IAM.
+pub type RenderEntity = Arc<dyn Fn(&dyn Entity) -> Answer + Send + Sync>;
 
 impl fmt::Debug for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,7 +7,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::IntoResponse;
 use metapaas_core::authz::Allowed;
 use metapaas_core::error::Error;
-use metapaas_core::iam::{Entity, Iam, OnceEntity, PROJECTS, Terms, USERS};
+use metapaas_core::iam::{Entity, Iam, OnceEntity, PROJECTS, RenderEntity, Terms, USERS};
 use metapaas_core::role::PLATFORM_PROJECT;
 use metapaas_core::store::{Answer as Kept, Effect};
 use serde_json::{Value, json};
@@ -27,8 +27,6 @@ pub(super) struct Asked {
     effect: Effect,
     preconditions: Preconditions,
 }
-
-type Render = Arc<dyn Fn(&dyn Entity) -> Kept + Send + Sync>;
 
 impl Call<'_> {
     /// Reads what is asked of a change of a row that is there.
@@ -72,7 +70,7 @@ impl Call<'_> {
         body: Body,
         make: impl AsyncFnOnce(Iam, Value) -> Result<T, Error>,
     ) -> Answer {
-        let render: Render = Arc::new(move |row| {
+        let render: RenderEntity = Arc::new(move |row| {
             let mut answer = shown(StatusCode::CREATED, row);
             match plural {
                 Some(plural) => {
@@ -97,7 +95,7 @@ impl Call<'_> {
     ) -> Answer {
         let asked = self.asked_of_row()?;
         let change = async |iam, body| change(iam, body, asked.project).await;
-        let render: Render = Arc::new(|row| shown(StatusCode::OK, row));
+        let render: RenderEntity = Arc::new(|row| shown(StatusCode::OK, row));
         self.decide(Method::PATCH, &asked, allowed, body, render, change).await
     }
 
@@ -107,7 +105,7 @@ impl Call<'_> {
         asked: &Asked,
         allowed: &Allowed,
         body: Body,
-        render: Render,
+        render: RenderEntity,
         run: impl AsyncFnOnce(Iam, Value) -> Result<T, Error>,
     ) -> Answer {
         let bytes = read_bytes(&method, self.headers, body, self.app.body_limit).await?;
