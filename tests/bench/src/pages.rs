@@ -59,6 +59,10 @@ pub(crate) async fn run(program: &Path, server: Option<&str>) -> Result<(), Benc
         for one in &mut filled {
             paths.push(one.path(query, *is_middle).await?);
         }
+        // A server closes a connection that rests for as long as another is filled or read to its middle.
+        for one in &mut filled {
+            one.connection = Connection::open(one.process.address()).await?;
+        }
         let mut times: Vec<Vec<Duration>> = vec![Vec::new(); filled.len()];
         for round in 0..REQUESTS + REQUESTS / 10 {
             for (index, one) in filled.iter_mut().enumerate() {
@@ -151,6 +155,7 @@ impl Filled {
 
     /// The path of a page. For one in the middle, pages are followed up to there.
     async fn path(&mut self, query: &str, is_middle: bool) -> Result<String, BenchError> {
+        self.connection = Connection::open(self.process.address()).await?;
         let query = query.replace("PROJECT", &self.project);
         let path = format!("{LIST}?{query}&limit={LIMIT}");
         if !is_middle {
