@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 pub use self::action::{Acted, ActionInput, action, parameters};
 pub use self::hook::leave;
-pub use self::kind::canonical;
+pub use self::kind::{canonical, whole_number};
 pub(crate) use self::kind::{duration_millis, timestamp, whole_numbers};
 pub(crate) use self::meta::{DESCRIPTION_MAX, IGNORED};
 use crate::authz::Allowed;
@@ -254,13 +254,17 @@ fn checked(
     let value = canonical(&field.kind, value, &pointer(field), problems);
     if problems.len() == before {
         let is_indexed = field.unique != Unique::No || registered.ty.key == Key::Field(field.name);
-        kind::rules(field, is_indexed, registered.patterns[index].as_ref(), &value, problems);
+        kind::rules(field, is_indexed, &value, problems);
     }
     if problems.len() == before
         && let Some(check) = field.check
         && let Err(detail) = check(&value, old)
     {
         problems.push(Problem::new(pointer(field), "INVALID_VALUE", detail));
+    }
+    // A check says in words what a pattern can only show, so that it comes first.
+    if problems.len() == before {
+        problems.extend(kind::mismatch(field, registered.patterns[index].as_ref(), &value));
     }
     value
 }

@@ -1,9 +1,12 @@
 //! `vault`: a type for tests that is full of secrets, on the instance, on its children and on theirs.
 
+use metapaas_core::action::parameter;
 use metapaas_core::agent::{
     Applied, BoxFuture, Driver, DriverError, Health, HealthReport, NodeContext, NodeDocument,
 };
-use metapaas_core::{DnsName, FieldType, Map, NodeSpec, Plugin, Secret, migrations, paas_type};
+use metapaas_core::{
+    ActionCall, ActionError, DnsName, FieldType, Map, NodeSpec, Plugin, Secret, migrations, paas_type,
+};
 use serde_json::{Value, json};
 
 /// A box of secrets on nodes of its own.
@@ -56,6 +59,12 @@ pub fn plugin() -> Plugin {
         .child::<Entry>()
         .child::<Share>()
         .migrations(migrations!())
+        .action_with(
+            "enter",
+            "Takes a new password.",
+            [parameter::<Secret<String>>("code", "The password.")],
+            enter,
+        )
         .plan::<Vault>(|vault| {
             let mut entries = serde_json::Map::new();
             for entry in vault.children::<Entry>()? {
@@ -73,6 +82,11 @@ pub fn plugin() -> Plugin {
             Ok(NodeSpec::replicas(spec.replicas, "box", 8080, &config))
         })
         .driver::<Vault>(|| Box::new(Safe))
+}
+
+fn enter(mut vault: Vault, call: &ActionCall) -> Result<Vault, ActionError> {
+    vault.password = call.parameter("code")?;
+    Ok(vault)
 }
 
 /// Keeps all secrets in one file and serves nothing.

@@ -256,7 +256,8 @@ async fn the_health_of_a_type_is_that_of_its_instances_and_workers(on: On) {
     .await;
 }
 
-async fn run(installation: &Installation, sql: &str) {
+/// Runs SQL that changes something on an installation's database.
+pub(crate) async fn run(installation: &Installation, sql: &str) {
     let database = installation.sql().await;
     let sql = sql.to_owned();
     let done: Result<(), StoreError> = database

@@ -96,6 +96,52 @@ fn every_problem_code() {
     check_no_other("book/src/api.md", "Problem codes", codes);
 }
 
+/// The source of a test that is named `file::function`, as on the page about the contract.
+fn source_of(file: &str) -> Option<String> {
+    let places = ["tests/tests", "metapaas-core/tests"].map(|place| format!("{place}/{file}.rs"));
+    places.iter().find_map(|place| std::fs::read_to_string(workspace_root().join(place)).ok())
+}
+
+/// Whether `source` has a function of that name which runs as a test.
+fn runs(source: &str, function: &str) -> bool {
+    let Some(before) = source.find(&format!("fn {function}(")).map(|at| &source[..at]) else { return false };
+    let above = before.rfind('\n').map_or("", |end| &before[..end]);
+    let mut attributes = above.lines().rev().take_while(|line| line.starts_with('#'));
+    let on_both = source.split_once("on_both!(").and_then(|(_, rest)| rest.split_once(");"));
+    let is_listed = |list: &str| list.split(',').any(|one| one.trim() == function);
+    attributes.any(|line| line.contains("test")) || on_both.is_some_and(|(list, _)| is_listed(list))
+}
+
+#[test]
+fn every_rule_of_the_contract_has_tests_that_run() {
+    let page = read("book/src/contract-tests.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| rule |"));
+    let (mut rules, mut wrong) = (0, Vec::new());
+    for row in rows {
+        rules += 1;
+        let named: Vec<&str> = row.split('`').skip(1).step_by(2).filter(|word| word.contains("::")).collect();
+        if named.is_empty() {
+            wrong.push(format!("no test in: {row}"));
+        }
+        for name in named {
+            let (file, function) = name.split_once("::").unwrap();
+            if !source_of(file).is_some_and(|source| runs(&source, function)) {
+                wrong.push(format!("{name} is no test that runs"));
+            }
+        }
+    }
+    assert!(rules > 70, "the page is written in another way now");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_function_that_nobody_runs_is_no_test() {
+    let source = "on_both!(one, two);\n#[tokio::test]\nasync fn three() {}\nasync fn two() {}\nfn four() {}\n\
+                  #[test]\nfn five() {}\n";
+    let found = ["two", "three", "four", "five", "six"].map(|name| runs(source, name));
+    assert_eq!(found, [true, true, false, true, false]);
+}
+
 #[test]
 fn every_status() {
     check("book/src/api.md", Status::ALL.map(|status| status.as_str().to_owned()));

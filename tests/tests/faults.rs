@@ -21,6 +21,8 @@ use self::watcher::Watcher;
 use crate::PROGRAM;
 
 const DEMO: &str = "/v1/types/demo/instances";
+/// A limit that nobody reaches: it has everything reserved and counted.
+const LIMIT: i64 = 1000;
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name)
@@ -44,6 +46,8 @@ async fn survives(on: On, replicas: usize, rounds: u64) {
     }
     let urls = Arc::new(Mutex::new(planes.iter().map(|plane| plane.url.clone()).collect::<Vec<_>>()));
     let project = planes[0].default_project().await;
+    let limits = json!({ "limits": { "instances": LIMIT, "instances:demo": LIMIT, "nodes": LIMIT } });
+    let _ = planes[0].call(Method::PUT, "/v1/projects/default/quota", limits).await.expect(200);
     let watcher = Watcher::start(urls.clone(), planes[0].token.clone(), Random::new(!seed));
     let clients = Clients::start(urls.clone(), planes[0].token.clone(), project, Random::new(seed));
 

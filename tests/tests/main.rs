@@ -12,6 +12,8 @@ mod app;
 mod audit;
 mod book;
 mod clients;
+mod contract;
+mod contract_tour;
 mod docker;
 mod docs;
 mod dry_run;

@@ -109,7 +109,7 @@ project = "default"
 }
 
 async fn a_token_of_an_issuer_is_a_user_with_the_roles_of_its_groups(on: On) {
-    let mut installation = Installation::new(PROGRAM, on, &[]).await;
+    let mut installation = Installation::new(PROGRAM, on, &[("METAPAAS_LOG", "trace")]).await;
     let issuer = Issuer::start(installation.dir(), None).await;
     trust(&mut installation, &issuer, false);
     installation.up().await;
@@ -176,6 +176,11 @@ async fn a_token_of_an_issuer_is_a_user_with_the_roles_of_its_groups(on: On) {
     // What was remembered of the old key's token is forgotten with the change, and the key is gone.
     for token in [&newer, &alice] {
         let _ = installation.call_as(token, Method::GET, WHOAMI, Value::Null).await.expect(401);
+    }
+    // Who reads the log can do nothing with it: no token has been written down, right or wrong.
+    let log = installation.read_log();
+    for token in [&alice, &newer, &foreign, &forged] {
+        assert!(!log.contains(token.rsplit('.').next().unwrap()), "a signature is in the log");
     }
 }
 

@@ -73,7 +73,7 @@ async fn a_quota_is_set_kept_and_given_back(on: On) {
     assert_eq!(item(&quota, "instances:demo"), (json!(2), json!(1)), "what is gone is given back");
     assert_eq!(item(&quota, "nodes"), (json!(3), json!(1)));
 
-    let quota = set(&installation, json!({ "instances": 0 })).await;
+    let quota = set(&installation, json!({ "instances": 0.0 })).await;
     assert_eq!(item(&quota, "instances"), (json!(0), json!(1)), "a limit below the use is fine");
     assert_eq!(item(&quota, "nodes").0, Value::Null, "what is not named has no limit");
     let _ = installation.call(Method::POST, DEMO, body("three", 1)).await.expect(409);

@@ -1,6 +1,7 @@
 //! The README's tour, run as it stands there.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -19,7 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Fenced blocks of the section `Tour`: the word after `sh`, and the text.
 fn blocks(readme: &str) -> Vec<(String, String)> {
     let (_, tour) = readme.split_once("\n## Tour\n").expect("a section Tour");
-    let tour = tour.split_once("\n## ").map_or(tour, |(tour, _)| tour);
+    fenced_blocks(tour.split_once("\n## ").map_or(tour, |(tour, _)| tour))
+}
+
+/// Fenced blocks of a text.
+pub(crate) fn fenced_blocks(tour: &str) -> Vec<(String, String)> {
     let mut fenced = tour.split("```");
     let mut found = Vec::new();
     while let (Some(_), Some(block)) = (fenced.next(), fenced.next()) {
@@ -30,15 +35,15 @@ fn blocks(readme: &str) -> Vec<(String, String)> {
     found
 }
 
-/// A reader's second shell. It ends at the first line that fails.
-struct Shell {
+/// A reader's shell. It ends at the first line that fails.
+pub(crate) struct Shell {
     bash: Child,
     input: ChildStdin,
     output: Receiver<String>,
 }
 
 impl Shell {
-    fn open(folder: &Path, data: &Path) -> Self {
+    pub(crate) fn open(folder: &Path, environment: &[(&str, &Path)]) -> Self {
         let bin = folder.join("bin");
         std::fs::create_dir(&bin).unwrap();
         std::os::unix::fs::symlink(PROGRAM, bin.join("metapaas")).unwrap();
@@ -49,7 +54,9 @@ impl Shell {
             .env_clear()
             .env("PATH", format!("{}:{system}", bin.display()))
             .env("HOME", folder)
-            .env("METAPAAS_DATA_DIR", data)
+            .envs(environment.iter().copied())
+            // What it started ends with it.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -67,8 +74,26 @@ impl Shell {
         Self { bash, input, output }
     }
 
+    /// Pastes a block that does not end by itself.
+    pub(crate) fn begin(&mut self, block: &str) {
+        self.input.write_all(block.as_bytes()).expect("a shell that reads");
+    }
+
+    /// What it prints up to and with the first line that `is_last`.
+    pub(crate) fn until(&self, is_last: impl Fn(&str) -> bool) -> String {
+        let mut printed = String::new();
+        loop {
+            let line = self.output.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|why| panic!("{why}: it printed:\n{printed}"));
+            printed.push_str(&(line.clone() + "\n"));
+            if is_last(&line) {
+                return printed;
+            }
+        }
+    }
+
     /// Pastes a block and answers what it printed.
-    fn paste(&mut self, block: &str) -> String {
+    pub(crate) fn paste(&mut self, block: &str) -> String {
         // A shell that has ended already is told by its output.
         let _ = write!(self.input, "{block}\nprintf '\\n%s\\n' '{END}'\n");
         let mut printed = String::new();
@@ -85,7 +110,8 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         // It may have ended.
-        let _ = self.bash.kill();
+        let group = i32::try_from(self.bash.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let _ = group.map(|group| rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
         let _ = self.bash.wait();
     }
 }
@@ -95,7 +121,7 @@ async fn the_tour_can_be_pasted() {
     let readme = std::fs::read_to_string(workspace_root().join("README.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut installation = Installation::start(PROGRAM, On::Sqlite).await;
-    let mut shell = Shell::open(folder.path(), &installation.data_dir());
+    let mut shell = Shell::open(folder.path(), &[("METAPAAS_DATA_DIR", &installation.data_dir())]);
     let mut printed = String::new();
     for (kind, block) in blocks(&readme) {
         match kind.as_str() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -11,7 +11,11 @@ use metapaas_tests::sse::Stream;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use self::markers::Markers;
 use crate::{PROGRAM, WITH_VAULT, on_both};
+
+mod markers;
+mod platform;
 
 on_both!(
     a_new_key_takes_over_while_everything_runs,
@@ -264,40 +268,6 @@ async fn master_keys_may_come_from_the_environment() {
     }
 }
 
-/// Texts that must stay where they are, with what they are.
-struct Markers(Vec<(&'static str, String)>);
-
-impl Markers {
-    /// Fails when one of them is in `text`.
-    #[track_caller]
-    fn absent(&self, place: &str, text: &[u8]) {
-        for (what, marker) in &self.0 {
-            let found = text.windows(marker.len()).position(|part| part == marker.as_bytes());
-            if let Some(at) = found {
-                let around = &text[at.saturating_sub(200)..(at + marker.len() + 50).min(text.len())];
-                panic!("{what} is in {place}: {}", String::from_utf8_lossy(around));
-            }
-        }
-    }
-}
-
-/// Everything below a folder.
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| if path.is_dir() && !path.is_symlink() { files(&path) } else { vec![path] })
-        .collect()
-}
-
-/// Whether it is the purpose of a file to hold secrets.
-fn may_hold_secrets(path: &Path) -> bool {
-    let name = path.file_name().unwrap().to_str().unwrap();
-    let in_node = path.components().any(|part| part.as_os_str() == "nodes");
-    let in_work = path.components().any(|part| part.as_os_str() == "work");
-    ["master.key", "admin.json"].contains(&name)
-        || in_node && (["token", "document.json"].contains(&name) || in_work)
-}
-
 async fn nothing_secret_is_written_or_told(on: On) {
     let format = if on == On::Sqlite { "text" } else { "json" };
     let settings = [("METAPAAS_LOG", "trace"), ("METAPAAS_LOG_FORMAT", format), ("RUST_LOG", "trace")];
@@ -422,37 +392,9 @@ async fn nothing_secret_is_written_or_told(on: On) {
     }
     assert!(watched.iter().any(|object| object["note"] == "seen"), "{watched:?}");
     markers.absent("a watch", json!(watched).to_string().as_bytes());
-    for answer in &told {
-        markers.absent("an answer", format!("{:?} {}", answer.headers, answer.body).as_bytes());
-    }
-    for path in files(&installation.data_dir()).into_iter().filter(|path| path.is_file()) {
-        if may_hold_secrets(&path) {
-            let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-            assert_eq!(mode, 0o600, "{}", path.display());
-        } else {
-            markers.absent(&path.display().to_string(), &std::fs::read(&path).unwrap());
-        }
-    }
-    if let Some(url) = installation.database_url() {
-        let dump = Command::new("pg_dump").arg(&url).output().expect("pg_dump; install postgresql-client");
-        assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
-        assert!(String::from_utf8_lossy(&dump.stdout).contains("vault_instances"));
-        markers.absent("pg_dump", &dump.stdout);
-        let (login, _) = url.split_once('@').unwrap();
-        let login = login.rsplit_once("//").unwrap().1;
-        assert!(!installation.read_log().contains(login), "the database's login is in no log");
-    }
-    let agents = installation.node_dirs().into_iter().filter_map(|dir| recorded_pid(&dir.join("agent.json")));
-    for pid in agents.chain([installation.pid()]) {
-        for file in ["cmdline", "environ"] {
-            // The control plane's environment is its operator's; here it holds no secret.
-            markers
-                .absent(&format!("{file} of {pid}"), &std::fs::read(format!("/proc/{pid}/{file}")).unwrap());
-        }
-    }
-    let log = installation.read_log();
-    assert!(log.contains("vault"), "the log is there");
-    markers.absent("the log", log.as_bytes());
+    markers.absent_in(&told);
+    markers.absent_everywhere(&installation);
+    assert!(installation.read_log().contains("vault"), "the log is there");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", installation.pid())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "no core dumps: {core}");

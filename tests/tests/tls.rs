@@ -108,6 +108,13 @@ async fn clients_are_served_with_tls_1_2_and_1_3_and_nothing_else() {
         assert!(answered.status.success(), "{version:?}: {}", String::from_utf8_lossy(&answered.stderr));
         assert_eq!(answered.stdout, b"{\"status\":\"ok\"}");
     }
+    // HTTP/1.1 is what is spoken, also to those who offer more, with TLS and without.
+    let version = [&trust[..], &["--http2", "--write-out", " %{http_version}"]].concat();
+    let plain = Installation::start(PROGRAM, On::Sqlite).await;
+    for url in [&url, &format!("{}/healthz", plain.url)] {
+        let answered = curl(&version, url);
+        assert_eq!(answered.stdout, b"{\"status\":\"ok\"} 1.1", "{answered:?}");
+    }
     let old = curl(&[&trust[..], &["--tls-max", "1.1", "--tlsv1.0"]].concat(), &url);
     assert!(!old.status.success(), "TLS 1.1 is refused");
     let strange = curl(&[], &url);

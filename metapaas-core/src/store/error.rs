@@ -74,11 +74,12 @@ impl StoreError {
             if error.is_foreign_key_violation() || error.code().is_some_and(|code| code == "1811") {
                 return Self::Reference { action, source };
             }
-            // PostgreSQL: 08 connection, 40 rollback, 53 resources, 57 operator intervention, 25006 read-only, 25P03
-            // idle in a transaction for too long, 55P03 waited for a lock for too long.
+            // PostgreSQL: 08 connection, 28 login, as while a password is changed, 40 rollback, 53 resources, 57 operator
+            // intervention, 25006 read-only, 25P03 idle in a transaction for too long, 55000 a database that takes no
+            // connections at the moment, 55P03 waited for a lock for too long.
             // SQLite (primary codes): 5 busy, 6 locked, 8 read-only, 10 input/output, 13 full.
             let code = error.code().unwrap_or_default().into_owned();
-            let postgres_transient = ["08", "40", "53", "57", "25006", "25P03", "55P03"]
+            let postgres_transient = ["08", "28", "40", "53", "57", "25006", "25P03", "55000", "55P03"]
                 .iter()
                 .any(|class| code.len() == 5 && code.starts_with(class));
             let sqlite_transient = code.len() < 5

@@ -212,14 +212,17 @@ fn one(field: &FieldDescriptor, value: &Value, old: Option<&Value>, problems: &m
     let pointer = format!("/{}", field.name);
     let value = canonical(&field.kind, value, &pointer, problems);
     if problems.len() == before {
-        let pattern = field.pattern.and_then(|pattern| compile(pattern).ok());
-        kind::rules(field, field.unique != Unique::No, pattern.as_ref(), &value, problems);
+        kind::rules(field, field.unique != Unique::No, &value, problems);
     }
     if problems.len() == before
         && let Some(check) = field.check
         && let Err(detail) = check(&value, old)
     {
         problems.push(Problem::new(pointer, "INVALID_VALUE", detail));
+    }
+    if problems.len() == before {
+        let pattern = field.pattern.and_then(|pattern| compile(pattern).ok());
+        problems.extend(kind::mismatch(field, pattern.as_ref(), &value));
     }
     value
 }

@@ -97,7 +97,7 @@ pub fn canonical(kind: &FieldKind, value: &Value, pointer: &str, problems: &mut 
 }
 
 /// `3` and `3.0` are the same number in JSON.
-fn whole_number(value: &Value) -> Option<i64> {
+pub fn whole_number(value: &Value) -> Option<i64> {
     // 2^63, the first number past i64; every smaller whole f64 fits exactly.
     const END: f64 = 9_223_372_036_854_775_808.0;
     #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and in range")]
@@ -155,14 +155,15 @@ fn holds_nul(value: &Value) -> bool {
 /// Greatest length of a text that is unique: PostgreSQL's index entries end at 2704 bytes.
 const INDEXED_TEXT_MAX: usize = 512;
 
-/// `len`, `range` and `pattern` on a canonical value.
-pub(super) fn rules(
-    field: &FieldDescriptor,
-    is_indexed: bool,
-    pattern: Option<&Regex>,
-    value: &Value,
-    problems: &mut Vec<Problem>,
-) {
+/// `pattern` on a canonical value.
+pub(super) fn mismatch(field: &FieldDescriptor, pattern: Option<&Regex>, value: &Value) -> Option<Problem> {
+    let (pattern, text) = (pattern?, value.as_str()?);
+    let detail = || format!("expected text that matches {pattern}");
+    (!pattern.is_match(text)).then(|| Problem::new(format!("/{}", field.name), "INVALID_VALUE", detail()))
+}
+
+/// `len` and `range` on a canonical value.
+pub(super) fn rules(field: &FieldDescriptor, is_indexed: bool, value: &Value, problems: &mut Vec<Problem>) {
     let mut wrong =
         |code, detail: String| problems.push(Problem::new(format!("/{}", field.name), code, detail));
     if let Some((least, greatest)) = field.len {
@@ -189,11 +190,6 @@ pub(super) fn rules(
         && !(least..=greatest).contains(&number)
     {
         wrong("OUT_OF_RANGE", format!("expected {least} to {greatest}"));
-    }
-    if let (Some(pattern), Some(text)) = (pattern, value.as_str())
-        && !pattern.is_match(text)
-    {
-        wrong("INVALID_VALUE", format!("expected text that matches {pattern}"));
     }
 }
 

@@ -10,6 +10,7 @@ use metapaas_core::descriptor::Action;
 use metapaas_core::error::{Error, Problem};
 use metapaas_core::iam::{PROJECTS, Terms};
 use metapaas_core::store::Effect;
+use metapaas_core::validate::whole_number;
 use serde_json::{Value, json};
 
 use super::Answer;
@@ -73,7 +74,7 @@ fn limits(body: &Value) -> Result<BTreeMap<String, i64>, Error> {
     match body.get("limits") {
         Some(Value::Object(given)) => {
             for (resource, limit) in given {
-                match limit.as_i64().filter(|limit| *limit >= 0) {
+                match whole_number(limit).filter(|limit| *limit >= 0) {
                     Some(limit) => {
                         limits.insert(resource.clone(), limit);
                     }

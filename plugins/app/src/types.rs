@@ -11,10 +11,12 @@ pub struct App {
     #[field(mutable, len = 1..=2000, check = rules::repo)]
     pub repo: String,
     /// The branch, tag or whole commit id to build.
-    #[field(mutable, len = 1..=200, default = "HEAD".into(), check = rules::git_ref)]
+    #[field(mutable, len = 1..=200, default = "HEAD".into(), check = rules::git_ref,
+        pattern = "^[A-Za-z0-9_+@#=%,][A-Za-z0-9_+@#=%,-]*(?:\\.[A-Za-z0-9_+@#=%,-]+)*(?:\\.?/[A-Za-z0-9_+@#=%,-]+(?:\\.[A-Za-z0-9_+@#=%,-]+)*)*$")]
     pub git_ref: String,
     /// The folder in the repository that holds the app; empty for all of it.
-    #[field(mutable, len = ..=200, default = String::new(), check = rules::subdir)]
+    #[field(mutable, len = ..=200, default = String::new(), check = rules::subdir,
+        pattern = r"^(?:(?:\.?[^./:\\\x00-\x1f\x7f-\x9f-])[^/:\\\x00-\x1f\x7f-\x9f]*(?:/(?:\.?[^./:\\\x00-\x1f\x7f-\x9f-])[^/:\\\x00-\x1f\x7f-\x9f]*)*)?$")]
     pub subdir: String,
     /// The language; told from the files unless given.
     #[field(mutable)]

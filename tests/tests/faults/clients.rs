@@ -29,6 +29,10 @@ pub(super) struct Known {
     pub(super) specs: Vec<Value>,
     /// Pages by path: the texts that are possible; none for a page that was deleted. One that may or may not be there has a null.
     pub(super) pages: BTreeMap<String, Vec<Value>>,
+    /// Operations that were acknowledged, each a restart.
+    pub(super) operations: Vec<String>,
+    /// Restarts that got no answer.
+    pub(super) doubtful_restarts: usize,
     /// Its delete was acknowledged.
     pub(super) is_deleted: bool,
     /// Some create or delete of it got no answer.
@@ -127,6 +131,7 @@ impl Client {
                 2..=4 => self.page(&name).await,
                 5 => self.unpage(&name).await,
                 6 | 7 => self.change(&name, "replicas").await,
+                8 => self.restart(&name).await,
                 _ => self.change(&name, "greeting").await,
             }
         }
@@ -216,6 +221,23 @@ impl Client {
                     self.doubt(name, told);
                     return;
                 }
+            }
+        }
+    }
+
+    /// An action, which the key keeps from being carried out twice.
+    async fn restart(&mut self, name: &str) {
+        let path = format!("{}/actions/restart", self.path(name));
+        let told = self.send(Method::POST, &path, json!({}), None).await;
+        let known = self.ledger.instances.get_mut(name).unwrap();
+        match told {
+            Told::Answer { status: 202, body, .. } => {
+                known.operations.push(body["id"].as_str().unwrap().to_owned());
+                self.ledger.acknowledged += 1;
+            }
+            told => {
+                known.doubtful_restarts += 1;
+                self.doubt(name, told);
             }
         }
     }

@@ -10,9 +10,9 @@ use metapaas_tests::harness::{answer, client, is_running, recorded_pid};
 use reqwest::Method;
 use serde_json::Value;
 
-use super::DEMO;
 use super::clients::Ledger;
 use super::watcher::Watcher;
+use super::{DEMO, LIMIT};
 
 /// Longest wait until everything has settled.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -40,10 +40,13 @@ impl Checks {
         self.settled().await;
         println!("{acknowledged} acknowledged changes; settled {:?} after the last fault", since.elapsed());
         self.promises_are_kept().await;
+        self.actions_are_carried_out_once().await;
+        self.the_quota_equals_the_sum().await;
         self.the_watch_tells_the_list().await;
         self.nodes_are_what_rows_say().await;
         self.nothing_is_written().await;
         self.deleted_means_nothing_left().await;
+        self.the_quota_equals_the_sum().await;
     }
 
     async fn int(&self, sql: &str) -> i64 {
@@ -69,6 +72,14 @@ impl Checks {
             )
             .await;
         assert_eq!(forgotten, 0, "unfinished instances without work");
+        let forgotten = self
+            .int(
+                "SELECT count(*) FROM metapaas_operations o WHERE o.finished_at IS NULL AND NOT EXISTS \
+                 (SELECT 1 FROM metapaas_work w WHERE w.resource_id = o.instance_id \
+                 AND (w.due_at IS NOT NULL OR w.lease_until IS NOT NULL))",
+            )
+            .await;
+        assert_eq!(forgotten, 0, "unfinished operations without work");
     }
 
     /// Waits until nothing is left to do.
@@ -81,6 +92,7 @@ impl Checks {
                      OR status <> 'ACTIVE' OR deleting_at IS NOT NULL) \
                      + (SELECT count(*) FROM demo_pages WHERE generation <> observed_generation OR status <> 'ACTIVE') \
                      + (SELECT count(*) FROM metapaas_work WHERE due_at IS NOT NULL OR lease_until IS NOT NULL) \
+                     + (SELECT count(*) FROM metapaas_operations WHERE finished_at IS NULL) \
                      + (SELECT count(*) FROM metapaas_nodes WHERE deleting_at IS NOT NULL)",
                 )
                 .await;
@@ -136,6 +148,45 @@ impl Checks {
             }
         }
         assert!(found.is_empty(), "nobody made these: {found:#?}");
+    }
+
+    /// Each acknowledged action has come to its end, and has changed its instance once.
+    async fn actions_are_carried_out_once(&self) {
+        for (name, known) in self.ledgers.iter().flat_map(|ledger| &ledger.instances) {
+            for id in &known.operations {
+                let operation = self.get(&format!("/v1/operations/{id}")).await;
+                let was_deleted =
+                    operation["status"] == "FAILED" && operation["error"]["reason"] == "Deleted";
+                let may_be_gone = known.is_deleted || known.is_doubtful;
+                assert!(
+                    operation["status"] == "SUCCEEDED" || (was_deleted && may_be_gone),
+                    "{name}: {operation:#}"
+                );
+            }
+            let Some(id) = known.id.as_ref().filter(|_| !known.is_deleted && !known.is_doubtful) else {
+                continue;
+            };
+            let instance = self.get(&format!("{DEMO}/{id}")).await;
+            let restarts = usize::try_from(instance["restarts"].as_u64().unwrap_or_default()).unwrap();
+            let least = known.operations.len();
+            assert!(
+                (least..=least + known.doubtful_restarts).contains(&restarts),
+                "{name} was restarted {restarts} times: {known:?}"
+            );
+        }
+    }
+
+    /// What is reserved is what there is: nothing is counted twice, and what is gone was given back.
+    async fn the_quota_equals_the_sum(&self) {
+        let quota = self.get("/v1/projects/default/quota").await;
+        let instances = self.int("SELECT count(*) FROM demo_instances").await;
+        let nodes = self.int("SELECT CAST(coalesce(sum(replicas), 0) AS bigint) FROM demo_instances").await;
+        for (resource, sum) in [("instances", instances), ("instances:demo", instances), ("nodes", nodes)] {
+            let items = quota["items"].as_array().unwrap();
+            let item = items.iter().find(|item| item["resource"] == resource).unwrap();
+            assert_eq!((&item["limit"], item["used"].as_i64()), (&LIMIT.into(), Some(sum)), "{resource}");
+        }
+        assert_eq!(self.int("SELECT count(*) FROM metapaas_reservations").await, instances, "reservations");
     }
 
     /// What a watch has told, whoever told it, adds up to the list.
