@@ -19,6 +19,12 @@
             postgres: include_str!("0003_routes.postgres.sql"),
             sqlite: include_str!("0003_routes.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "c8cf25e3-6da8-4cd4-81a5-699506e60447",
+            name: "0004_create_metapaas_links",
+            postgres: include_str!("0004_create_metapaas_links.postgres.sql"),
+            sqlite: include_str!("0004_create_metapaas_links.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

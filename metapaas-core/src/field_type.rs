@@ -16,7 +16,7 @@ use uuid::Uuid;
 use zeroize::Zeroize;
 
 pub use self::secret::{Ref, Secret};
-pub use self::text::{ANY_TEXT, BucketName, Cidr, DnsName, Domain, Email};
+pub use self::text::{ANY_TEXT, BucketName, Cidr, DnsName, Domain, Email, InstancePath};
 pub(crate) use self::text::{is_dns_name, is_user_name};
 use crate::descriptor::{EnumVariant, FieldKind};
 

@@ -13,6 +13,7 @@ pub mod field_type;
 pub mod hook;
 pub mod iam;
 pub mod migration;
+pub mod offer;
 pub mod openapi;
 pub mod operations;
 pub mod paas_type;
@@ -46,9 +47,10 @@ pub use metapaas_agent as agent;
 pub use crate::action::{ActionCall, ActionError};
 pub use crate::descriptor::{FieldProblem, Spec, TypeDescriptor};
 pub use crate::field_type::{
-    BucketName, Cidr, DnsName, Domain, Email, FieldEnum, FieldType, Json, Map, Ref, Secret,
+    BucketName, Cidr, DnsName, Domain, Email, FieldEnum, FieldType, InstancePath, Json, Map, Ref, Secret,
 };
 pub use crate::hook::{Admission, ChangeKind, Denial, LeaveCall};
+pub use crate::offer::{Bound, Link, LinkState};
 pub use crate::paas_type::PaasType;
 pub use crate::plan::{Child, Desired, NewRow, NodeSpec, PlanError, Planned, Problem};
 pub use crate::plugin::Plugin;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::descriptor::{Spec, TypeDescriptor};
 use crate::field_type::FieldError;
+use crate::offer::{Bound, Link, Ties};
 use crate::paas_type::PaasType;
 use crate::resource::Resource;
 use crate::route::ObservedNode;
@@ -78,6 +79,8 @@ pub struct DesiredTree {
     pub leaving: Vec<(&'static TypeDescriptor, Vec<DesiredRow>)>,
     /// The nodes that it has, oldest first. Quotas are counted without them.
     pub nodes: Vec<ObservedNode>,
+    /// Bindings, to others and of others. Quotas are counted without them.
+    pub ties: Ties,
     /// What the operator has set for the plugin, an object.
     pub settings: Arc<Value>,
 }
@@ -95,7 +98,8 @@ impl DesiredTree {
     /// An instance with rows below it, without nodes and settings.
     pub fn new(instance: DesiredRow, children: Vec<(&'static TypeDescriptor, Vec<DesiredRow>)>) -> Self {
         let settings = Arc::new(Value::Object(serde_json::Map::new()));
-        Self { instance, children, leaving: Vec::new(), nodes: Vec::new(), settings }
+        let (leaving, nodes, ties) = (Vec::new(), Vec::new(), Ties::default());
+        Self { instance, children, leaving, nodes, ties, settings }
     }
 
     /// All rows of type `C` below the instance, in the order they were made.
@@ -139,6 +143,16 @@ impl<T: PaasType> Desired<T> {
         &self.tree.nodes
     }
 
+    /// The bindings to other instances that it has, in the order they were made; see [`crate::Plugin::binding`].
+    pub fn links(&self) -> &[Link] {
+        &self.tree.ties.links
+    }
+
+    /// The bindings of other instances that lead to it: what each is given by [`crate::Plugin::offer`] must be accepted.
+    pub fn bound(&self) -> &[Bound] {
+        &self.tree.ties.bound
+    }
+
     /// What the operator has set for the plugin, see [`crate::Plugin::settings`].
     ///
     /// # Errors
@@ -162,6 +176,8 @@ pub struct Planned {
     pub outputs: BTreeMap<String, Value>,
     /// Children that cannot be served; each has the status ERROR with this reason.
     pub errors: Vec<ItemError>,
+    /// Children, by `<plural>/<key>`, that are not in force yet, or not gone yet, and why, for people.
+    pub waiting: BTreeMap<String, String>,
     /// Why the instance cannot be as it should before somebody changes something. Nodes are kept as planned; the
     /// status is ERROR with this reason.
     pub problem: Option<Problem>,

@@ -9,8 +9,10 @@ use metapaas_agent::{Driver, Engine};
 
 use crate::action::{ActionCall, ActionDescriptor, ActionError};
 use crate::descriptor::{FieldDescriptor, TypeDescriptor};
+use crate::field_type::Map;
 use crate::hook::{self, Admission, Denial, Hooks, LeaveCall};
 use crate::migration::Migrations;
+use crate::offer::{Bound, OfferFn};
 use crate::paas_type::PaasType;
 use crate::plan::{Desired, DesiredTree, NodeSpec, PlanError, Planned};
 use crate::route::{ObservedNode, Route};
@@ -41,6 +43,10 @@ pub struct Plugin {
     pub versions: Vec<(&'static str, &'static [&'static str])>,
     /// Types whose rows plans make; they are among `types` too.
     pub managed: Vec<&'static TypeDescriptor>,
+    /// Types whose rows bind their instance to others; they are among `types` too.
+    pub bindings: Vec<&'static TypeDescriptor>,
+    /// What instances offer to those that are bound to them, by slug.
+    pub offers: Vec<(&'static str, OfferFn)>,
     /// Tells what is wrong with the operator's settings for the plugin; it takes none without.
     pub settings: Option<CheckSettings>,
 }
@@ -74,6 +80,8 @@ impl Plugin {
             hooks: Vec::new(),
             versions: Vec::new(),
             managed: Vec::new(),
+            bindings: Vec::new(),
+            offers: Vec::new(),
             settings: None,
         }
     }
@@ -97,6 +105,33 @@ impl Plugin {
     pub fn managed_child<T: PaasType>(mut self) -> Self {
         self.managed.push(T::DESCRIPTOR);
         self.child::<T>()
+    }
+
+    /// Adds a type below an instance whose rows bind the instance to another, of any type that offers something
+    /// ([`Self::offer`]). It has the fields `to`, an [`crate::InstancePath`], and `parameters`, a map of texts; neither
+    /// changes. The plan finds how each stands in [`Desired::links`], and environment variables in those that are ready.
+    ///
+    /// # Guarantees
+    /// Who makes one may update the other instance. An instance that is bound to cannot be deleted. A binding is ACTIVE
+    /// once the other instance accepts the credentials, and gone only once it no longer does.
+    #[must_use]
+    pub fn binding<T: PaasType>(mut self) -> Self {
+        self.bindings.push(T::DESCRIPTOR);
+        self.child::<T>()
+    }
+
+    /// Says what instances of `T` offer to those that are bound to them: environment variables by name. `offer` gets the
+    /// instance and a binding, and denies parameters that it has no use for; [`Denial::Refused`] means: not yet. Pure,
+    /// as a plan function is: credentials are made of what the binding brings ([`Bound::derive`]), and the plan of `T`
+    /// has the instance accept those of each of [`Desired::bound`], and no others.
+    #[must_use]
+    pub fn offer<T: PaasType>(
+        mut self,
+        offer: fn(&Desired<T>, &Bound) -> Result<Map<String>, Denial>,
+    ) -> Self {
+        let offer: OfferFn = Arc::new(move |tree, bound| offer(&Desired::new(tree)?, bound));
+        self.offers.push((T::DESCRIPTOR.slug, offer));
+        self
     }
 
     /// Says that operators may set something for the plugin, under `[plugins.<name>]`, of the form of `S`. Plans read

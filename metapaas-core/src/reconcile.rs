@@ -7,6 +7,7 @@ mod desired;
 mod document;
 mod execute;
 mod forecast;
+mod links;
 mod operations;
 mod orphans;
 pub mod plan;

@@ -13,6 +13,7 @@ pub(crate) use self::check::compile;
 use crate::action::{ActionDescriptor, rotatable};
 use crate::descriptor::{Action, TypeDescriptor};
 use crate::hook::Hooks;
+use crate::offer::OfferFn;
 use crate::plugin::{MakeDriver, PlanFn, Plugin, RoutesFn};
 
 /// Everything a control plane hosts.
@@ -42,6 +43,8 @@ pub struct RegisteredType {
     pub children: Vec<usize>,
     /// Whether only plans make its rows.
     pub is_managed: bool,
+    /// Whether its rows bind their instance to others.
+    pub is_binding: bool,
     /// Declared actions, and those that the framework adds.
     pub actions: Vec<ActionDescriptor>,
     /// What the plugin says of changes.
@@ -87,6 +90,7 @@ impl Registry {
                     parent,
                     children: Vec::new(),
                     is_managed: plugin.managed.iter().any(|of| same_type(of, ty)),
+                    is_binding: plugin.bindings.iter().any(|of| same_type(of, ty)),
                     actions: actions(plugin, ty),
                     hooks: hooks(plugin, ty),
                     patterns: ty
@@ -180,6 +184,17 @@ impl Registry {
     pub fn routes(&self, slug: &str) -> Option<&RoutesFn> {
         let mut all = self.plugins.iter().flat_map(|plugin| &plugin.routes);
         all.find(|(of, _)| *of == slug).map(|(_, routes)| routes)
+    }
+
+    /// What instances of a type offer to those that are bound to them.
+    pub fn offer(&self, slug: &str) -> Option<&OfferFn> {
+        let mut all = self.plugins.iter().flat_map(|plugin| &plugin.offers);
+        all.find(|(of, _)| *of == slug).map(|(_, offer)| offer)
+    }
+
+    /// Whether instances of the root `root` can be bound to others.
+    pub fn binds(&self, root: usize) -> bool {
+        self.below(root).any(|registered| registered.is_binding)
     }
 
     /// The driver of an instance type.

@@ -10,6 +10,7 @@ pub mod events;
 mod framework_schema;
 pub(crate) mod iam;
 mod idempotency;
+pub(crate) mod links;
 pub mod migrate;
 pub mod nodes;
 mod operation;
@@ -38,6 +39,7 @@ use self::idempotency::InFlightKeys;
 pub(crate) use self::idempotency::in_progress;
 pub use self::idempotency::{Answer, InFlight, KeptAnswers, Once, OnceKey, Render, RequestHash};
 pub use self::nodes::Node;
+use self::links::LinkStatements;
 use self::nodes::NodeStatements;
 use self::operations::OperationStatements;
 pub use self::operations::{OperationRecord, OperationStatus};
@@ -77,6 +79,7 @@ pub struct Store {
     work: WorkStatements,
     node: NodeStatements,
     route: RouteStatements,
+    link: LinkStatements,
     operation: Arc<OperationStatements>,
     quotas: Arc<Quotas>,
     /// Projects whose writes go straight into a transaction. A hint: the transaction looks for itself.
@@ -113,6 +116,7 @@ impl Store {
             work: WorkStatements::new(dialect),
             node: NodeStatements::new(dialect),
             route: RouteStatements::new(dialect),
+            link: LinkStatements::new(dialect),
             operation: Arc::new(OperationStatements::new(dialect)),
             quotas: Arc::new(quotas),
             limited: Cache::new(LIMITED),

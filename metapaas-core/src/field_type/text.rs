@@ -1,4 +1,4 @@
-//! Checked texts: `DnsName`, `Domain`, `Email`, `BucketName`, `Cidr`.
+//! Checked texts: `DnsName`, `Domain`, `Email`, `BucketName`, `Cidr`, `InstancePath`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -93,6 +93,12 @@ checked_text!(
     "an IP network such as 10.0.0.0/8",
     43, is_cidr
 );
+checked_text!(
+    /// An instance of any type in the same project, by its type's slug and its name or id: `s3/data`.
+    InstancePath, INSTANCE_PATH, "instance-path",
+    "a type and the name or id of an instance, such as s3/data",
+    100, is_instance_path
+);
 
 /// Whether `text` may be the name of a resource.
 pub(crate) fn is_dns_name(text: &str) -> bool {
@@ -107,6 +113,16 @@ pub(crate) fn is_user_name(text: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._@-".contains(&byte))
         && text.parse::<uuid::Uuid>().is_err()
+}
+
+fn is_instance_path(text: &str) -> bool {
+    let is_slug = |slug: &str| {
+        slug.starts_with(|first: char| first.is_ascii_lowercase())
+            && slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    text.split_once('/').is_some_and(|(slug, name)| {
+        is_slug(slug) && (is_dns_name(name) || name.parse::<uuid::Uuid>().is_ok())
+    })
 }
 
 fn is_label(text: &str) -> bool {
@@ -165,7 +181,7 @@ mod tests {
 
     #[test]
     fn formats_take_what_their_rules_say() {
-        let cases: [(&TextFormat, &[&str], &[&str]); 5] = [
+        let cases: [(&TextFormat, &[&str], &[&str]); 6] = [
             (&DNS_NAME, &["a", "my-app", "a1"], &["", "A", "1a", "a-", "-a", "a.b", "a_b"]),
             (&DOMAIN, &["a.b", "app.example.org", "1.example"], &["a", "a..b", "a.b.", "A.b", "1.2.3.4"]),
             (&EMAIL, &["a@b.c", "a.b+c@example.org"], &["a", "@b.c", "a@b", "a..b@c.d", "a b@c.d"]),
@@ -178,6 +194,11 @@ mod tests {
                 &CIDR,
                 &["10.0.0.0/8", "0.0.0.0/0", "::/0", "2001:db8::/32", "1.2.3.4/32"],
                 &["10.0.0.1/8", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/08", "2001:db8::1/32", "x/1"],
+            ),
+            (
+                &INSTANCE_PATH,
+                &["s3/data", "app/4d657461-0000-0000-0000-000000000002"],
+                &["", "s3", "s3/", "/data", "s3/Data", "s3/data/buckets", "3/data", "s-3/data"],
             ),
         ];
         for (format, right, wrong) in cases {

@@ -1,6 +1,7 @@
 //! What an instance is to have, or what keeps its plugin from saying so.
 
 use super::summary::Obstacle;
+use crate::offer::Ties;
 use crate::plan::Planned;
 use crate::registry::RegisteredType;
 use crate::resource::Resource;
@@ -14,11 +15,12 @@ pub(super) fn wanted(
     instance: &Resource,
     children: &[Vec<Resource>],
     nodes: &[Node],
+    ties: &Ties,
 ) -> (Option<Planned>, Option<Obstacle>) {
     if instance.is_deleting() {
         return (Some(Planned::default()), None);
     }
-    match desired::wanted(store.registry(), store.keys(), root, instance, children, nodes) {
+    match desired::wanted(store.registry(), store.keys(), root, instance, children, nodes, ties) {
         Ok(planned) => {
             let problem = planned.problem.clone();
             let obstacle = problem.map(|one| Obstacle::Terminal { reason: one.reason, message: one.message });

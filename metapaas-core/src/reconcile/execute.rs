@@ -85,7 +85,8 @@ impl Reconciler {
         // Plans see what nodes report of children before it is in their rows.
         let told: Vec<Vec<Resource>> =
             children.iter().map(|rows| rows.iter().map(|row| summary::told(row, &nodes)).collect()).collect();
-        let (planned, mut obstacle) = wanted(&self.store, root, &instance, &told, &nodes);
+        let found = self.ties(root, &instance).await?;
+        let (planned, mut obstacle) = wanted(&self.store, root, &instance, &told, &nodes, &found.ties);
         if let Some(planned) = &planned
             && !planned.rows.is_empty()
         {
@@ -129,7 +130,8 @@ impl Reconciler {
             Some(Obstacle::Blocked { on, message }) => Some(Passed::Blocked(message.clone(), *on)),
             _ => None,
         };
-        let planned = planned.unwrap_or_default();
+        let mut planned = planned.unwrap_or_default();
+        found.tell(&mut planned, &children);
         let policy = self.settings.policy;
         let (mut after, alarm) =
             summary::instance(&instance, &planned.nodes, &nodes, obstacle.as_ref(), policy, now());
@@ -149,7 +151,7 @@ impl Reconciler {
         if let Some(held_up) = held_up {
             return Ok(held_up);
         }
-        Ok(Passed::LookAgain([look_again_at, alarm].into_iter().flatten().min()))
+        Ok(Passed::LookAgain([look_again_at, alarm, found.look_again_at()].into_iter().flatten().min()))
     }
 
     async fn observe(&self, nodes: &[Node]) -> Vec<Observed> {
@@ -382,15 +384,17 @@ impl Reconciler {
         let observed = instance.meta.observed_generation;
         let mut gone: Vec<&Resource> = Vec::new();
         for row in children.iter().flatten() {
+            let waits = planned.waiting.get(&summary::item(row)).map(String::as_str);
             let leaves = row.is_deleting()
                 && row.meta.held_generation <= observed
+                && waits.is_none()
                 // What a node cannot let go of is not gone.
                 && summary::refusal(row, &errors).is_none();
             if leaves || gone.iter().any(|above| above.meta.id == row.meta.parent_id) {
                 gone.push(row);
                 continue;
             }
-            let mut after = summary::child(&summary::told(row, nodes), observed, &errors, now());
+            let mut after = summary::child(&summary::told(row, nodes), observed, &errors, waits, now());
             let outputs = planned.outputs.get(&summary::item(row)).and_then(Value::as_object);
             summary::set_outputs(&mut after, |name| outputs?.get(name));
             if summary::differs(row, &after) {
@@ -431,6 +435,7 @@ impl Reconciler {
         instance: &Resource,
         children: &[Vec<Resource>],
     ) -> Result<Passed, StoreError> {
+        self.forget_ties(instance).await?;
         self.remove(children.iter().rev().flatten().chain([instance]).collect()).await?;
         self.fail_operations(claim).await?;
         self.breaker.forget(instance.meta.id);

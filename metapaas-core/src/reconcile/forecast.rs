@@ -9,6 +9,7 @@ use super::desired::wanted;
 use super::document::{digest, document};
 use super::plan::{Disruption, Input, Observed, Policy, Step, StepAction, plan};
 use super::summary::Obstacle;
+use crate::offer::Ties;
 use crate::plan::NodeSpec;
 use crate::provider::NodeState;
 use crate::resource::Resource;
@@ -22,7 +23,7 @@ const ROUNDS: usize = 16;
 pub fn forecast(store: &Store, would_be: &WouldBe) -> Vec<Step> {
     let instance = &would_be.instance;
     let Some(root) = store.registry().root(instance.ty.slug) else { return Vec::new() };
-    match wanted(store, root, instance, &would_be.children, &would_be.nodes) {
+    match wanted(store, root, instance, &would_be.children, &would_be.nodes, &Ties::default()) {
         (Some(planned), _) => steps(instance, &planned.nodes, &would_be.nodes),
         (None, obstacle) => obstacle.into_iter().map(wait).collect(),
     }

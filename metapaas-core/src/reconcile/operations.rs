@@ -87,7 +87,7 @@ impl Reconciler {
         for operation in &unfinished {
             let child = below
                 .get(&operation.resource_id)
-                .map(|row| summary::child(row, instance.meta.observed_generation, &errors, now()));
+                .map(|row| summary::child(row, instance.meta.observed_generation, &errors, None, now()));
             let row = if operation.resource_id == instance.meta.id { Some(instance) } else { child.as_ref() };
             match verdict(operation.generation, row, instance) {
                 Verdict::Succeeded => self.end(claim, operation, OperationStatus::Succeeded, None).await?,

@@ -184,22 +184,36 @@ pub fn told(row: &Resource, nodes: &[Node]) -> Resource {
     told
 }
 
-/// A child as it is now that its instance has `observed` in force and its nodes refused `errors`.
-pub fn child(before: &Resource, observed: i64, errors: &[ItemError], now: DateTime<Utc>) -> Resource {
+/// A child as it is now that its instance has `observed` in force and its nodes refused `errors`. With `waits` it waits
+/// for something else besides.
+pub fn child(
+    before: &Resource,
+    observed: i64,
+    errors: &[ItemError],
+    waits: Option<&str>,
+    now: DateTime<Utc>,
+) -> Resource {
     let mut after = before.clone();
-    let in_force = before.meta.held_generation <= observed;
-    let refusal = refusal(before, errors).filter(|_| in_force);
+    let is_held = before.meta.held_generation <= observed;
+    let in_force = is_held && waits.is_none();
+    let refusal = refusal(before, errors).filter(|_| is_held);
     let (status, ready) = match refusal {
         Some(error) if before.is_deleting() => {
             (Status::Deleting, Ready::no(error.code.clone(), error.message.clone()))
         }
-        _ if before.is_deleting() => (Status::Deleting, Ready::no("Deleting", "a node still has it")),
+        _ if before.is_deleting() => {
+            (Status::Deleting, Ready::no("Deleting", waits.unwrap_or("a node still has it")))
+        }
         Some(error) => (Status::Error, Ready::no(error.code.clone(), error.message.clone())),
         None if in_force => (Status::Active, Ready::Yes),
         None => {
             let status =
                 if before.meta.observed_generation > 0 { Status::Updating } else { Status::Creating };
-            (status, Ready::no("NotApplied", "not every node has it yet"))
+            let reason = match waits.filter(|_| is_held) {
+                Some(why) => Ready::no("Waiting", why),
+                None => Ready::no("NotApplied", "not every node has it yet"),
+            };
+            (status, reason)
         }
     };
     let conditions: Vec<Condition> = serde_json::from_str(before.meta.conditions.get()).unwrap_or_default();

@@ -28,6 +28,7 @@ use crate::testing::{self, TestDatabase, postgres, sqlite};
 use crate::validate::{self, UpdateMode};
 
 mod children;
+mod links;
 mod planned;
 mod routes;
 

@@ -8,6 +8,7 @@ use regex::Regex;
 use super::same_type;
 use crate::action::ROTATE;
 use crate::descriptor::{Action, FieldKind, Key, TypeDescriptor, Unique};
+use crate::offer::{PARAMETERS, TO};
 use crate::plugin::Plugin;
 
 /// Two plugins, types or fields that cannot be hosted together, or one that cannot be hosted at all.
@@ -151,6 +152,7 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
             .chain(plugin.routes.iter().map(|(slug, _)| (slug, "routes function")))
             .chain(plugin.drivers.iter().map(|(slug, _)| (slug, "driver")))
             .chain(plugin.versions.iter().map(|(slug, _)| (slug, "version list")))
+            .chain(plugin.offers.iter().map(|(slug, _)| (slug, "offer")))
         {
             if !plugin.types.iter().any(|ty| ty.slug == *slug) {
                 add(
@@ -161,6 +163,7 @@ pub(super) fn conflicts(plugins: &[Plugin]) -> Vec<Conflict> {
         }
         actions(plugin, &mut add);
         hooks(plugin, &mut add);
+        bindings(plugin, &mut add);
         for (slug, _) in &plugin.plans {
             if !plugin.drivers.iter().any(|(of, _)| of == slug) {
                 add(
@@ -239,6 +242,22 @@ fn hooks(plugin: &Plugin, add: &mut impl FnMut(&'static str, String)) {
         let kind = (hooks.complete.is_some(), hooks.admit.is_some(), hooks.leave.is_some());
         if !seen.insert((ty.table(), kind)) {
             add("DUPLICATE_HOOK", format!("{place} is declared twice"));
+        }
+    }
+}
+
+fn bindings(plugin: &Plugin, add: &mut impl FnMut(&'static str, String)) {
+    for ty in &plugin.bindings {
+        let has = |name, is_right: fn(&FieldKind) -> bool| {
+            let field = ty.field(name);
+            field.is_some_and(|field| is_right(&field.kind) && !field.mutable && !field.output && !field.nullable)
+        };
+        let has_fields = has(TO, |kind| matches!(kind, FieldKind::Text(_)))
+            && has(PARAMETERS, |kind| matches!(kind, FieldKind::Map(FieldKind::Text(_))));
+        if ty.depth() != 1 || !has_fields {
+            let place = format!("{} of plugin `{}`", ty.name, plugin.name);
+            let form = "right below an instance, with the fields `to: InstancePath` and `parameters: Map<String>`";
+            add("INVALID_BINDING", format!("{place}: a binding is {form}, neither of which changes"));
         }
     }
 }

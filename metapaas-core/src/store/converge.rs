@@ -76,6 +76,7 @@ impl Store {
         let rows = statements.observe.run(&self.database, "write a status", args).await?;
         if !rows.is_empty() {
             self.wake_waiting(row.meta.id).await?;
+            self.wake_bound(row).await?;
             self.changed(row.meta.id);
         }
         Ok(!rows.is_empty())
@@ -102,6 +103,7 @@ impl Store {
                 })
                 .await;
             removed?;
+            self.wake_bound(row).await?;
         } else {
             operation.run(&self.database, "remove a row", args).await?;
         }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::codec;
 use super::error::StoreError;
 use super::nodes::Node;
+use crate::offer::Ties;
 use crate::plan::{DesiredRow, DesiredTree, PlanError, Planned};
 use crate::registry::{RegisteredType, Registry};
 use crate::resource::Resource;
@@ -34,7 +35,7 @@ pub(crate) enum Unplanned {
 }
 
 /// What the plugin of `root` wants for an instance and the rows below it, given by type in the order of
-/// [`Registry::below`], that has these nodes.
+/// [`Registry::below`], that has these nodes and bindings.
 pub(crate) fn wanted(
     registry: &Registry,
     keys: &KeyRing,
@@ -42,11 +43,13 @@ pub(crate) fn wanted(
     instance: &Resource,
     children: &[Vec<Resource>],
     nodes: &[Node],
+    ties: &Ties,
 ) -> Result<Planned, Unplanned> {
     let Some(plan) = registry.plan(root.ty.slug) else { return Ok(Planned::default()) };
     let refused = |reason, message| Unplanned::Refused { reason, message };
-    let tree = desired(registry, keys, root, instance, children, nodes)
+    let mut tree = desired(registry, keys, root, instance, children, nodes)
         .map_err(|error| refused("Unreadable", error.to_string()))?;
+    tree.ties = ties.clone();
     // A plugin's bug must not take the control plane with it.
     match catch_unwind(AssertUnwindSafe(|| plan(Arc::new(tree)))) {
         Ok(Ok(wanted)) => Ok(wanted),
@@ -90,6 +93,7 @@ pub(crate) fn desired(
         children: kept,
         leaving: going,
         nodes: nodes.iter().map(observed).collect(),
+        ties: Ties::default(),
         settings: registry.settings(root),
     })
 }

@@ -34,6 +34,7 @@ pub fn framework_schema() -> Schema {
         ("metapaas_reservations", reservations()),
         ("metapaas_routes", routes()),
         ("metapaas_ports", ports()),
+        ("metapaas_links", links()),
     ];
     Schema { tables: tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect() }
 }
@@ -320,6 +321,24 @@ fn routes() -> Table {
 fn ports() -> Table {
     let columns = vec![int("port"), uuid("instance_id"), text("name"), json("backends"), time("created_at")];
     Table::new(columns).unique("metapaas_ports", &["instance_id", "name"])
+}
+
+/// What bindings lead to. The id is that of the binding's own row.
+fn links() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        uuid("binder_id"),
+        uuid("target_id"),
+        text("target_type"),
+        text("path"),
+        json("parameters"),
+        text("secret"),
+        int("generation"),
+        bool("leaving"),
+        time("created_at"),
+    ])
+    .index("metapaas_links", &["binder_id"])
+    .index("metapaas_links", &["target_id"])
 }
 
 fn uuid(name: &str) -> Column {

@@ -27,6 +27,7 @@ use super::resources::statements::{TypeStatements, children_between, rows_in_pro
 use super::statement::{Dialect, Statement, slot};
 use super::value::{Arg, Required, Row};
 use crate::error::{Error, ErrorCode};
+use crate::offer::Ties;
 use crate::registry::{RegisteredType, Registry};
 use crate::resource::Resource;
 use crate::secret::KeyRing;
@@ -345,7 +346,7 @@ impl Quotas {
         {
             return before.clone();
         }
-        let (nodes, disk) = match wanted(&self.registry, &self.keys, root, instance, children, &[]) {
+        let (nodes, disk) = match wanted(&self.registry, &self.keys, root, instance, children, &[], &Ties::default()) {
             Ok(planned) => {
                 let specs = planned.nodes;
                 let gigabytes = specs.iter().filter_map(|spec| spec.resources.get(DISK_GB)).map(whole);

@@ -8,6 +8,7 @@ use sea_query::{Alias, Expr, ExprTrait, Order, Query, SelectStatement};
 
 use super::error::StoreError;
 use super::idempotency::answer_place;
+use super::links::secret_place;
 use super::nodes::document_place;
 use super::statement::{Dialect, Statement, slot};
 use super::value::{Arg, Required, Row};
@@ -51,6 +52,7 @@ enum KeyKind {
 enum Place {
     Field(&'static TypeDescriptor, &'static FieldDescriptor),
     NodeDocument,
+    LinkSecret,
     /// The name of the setting.
     Setting,
     /// Caller and key of an answer that is kept for a repeated request.
@@ -84,6 +86,12 @@ impl SealedColumn {
             column: "document",
             place: Place::NodeDocument,
         };
+        let link = Self {
+            table: "metapaas_links".into(),
+            keys: id(),
+            column: "secret",
+            place: Place::LinkSecret,
+        };
         let setting = Self {
             table: "metapaas_settings".into(),
             keys: vec![("name", KeyKind::Text)],
@@ -96,7 +104,7 @@ impl SealedColumn {
             column: "body",
             place: Place::Answer,
         };
-        fields.chain([document, setting, answer]).collect()
+        fields.chain([document, link, setting, answer]).collect()
     }
 
     /// The values of which a part, as `text` says it, is (or is not) another text.
@@ -186,6 +194,7 @@ impl SealedColumn {
         match self.place {
             Place::Field(ty, field) => codec::place(ty, field, key),
             Place::NodeDocument => document_place(key),
+            Place::LinkSecret => secret_place(key),
             Place::Setting => key.to_owned(),
             Place::Answer => answer_place(key),
         }

@@ -7,6 +7,12 @@
             postgres: include_str!("0001_init.postgres.sql"),
             sqlite: include_str!("0001_init.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "78017391-69c2-4d99-b7ce-2ec6427f21ca",
+            name: "0002_create_app_bindings",
+            postgres: include_str!("0002_create_app_bindings.postgres.sql"),
+            sqlite: include_str!("0002_create_app_bindings.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

@@ -8,6 +8,7 @@ mod actions;
 mod build;
 mod document;
 mod driver;
+mod environment;
 mod plan;
 mod release;
 mod rules;
@@ -18,13 +19,14 @@ mod types;
 use metapaas_core::{Plugin, migrations};
 
 pub use crate::settings::Settings;
-pub use crate::types::{App, EnvVar, Release, Runtime};
+pub use crate::types::{App, Binding, EnvVar, Release, Runtime};
 
 /// What the plugin brings.
 pub fn plugin() -> Plugin {
     let plugin = Plugin::new("app", env!("CARGO_PKG_VERSION"))
         .instance::<App>()
         .child::<EnvVar>()
+        .binding::<Binding>()
         .managed_child::<Release>()
         .migrations(migrations!())
         .settings::<Settings>()

@@ -8,6 +8,7 @@ use metapaas_core::{Desired, FieldEnum, NewRow, NodeSpec, ObservedNode, PlanErro
 use serde_json::{Value, json};
 
 use crate::document::{BUILD_PLACE, BUILD_PORT, Builds, Document, Order, Web};
+use crate::environment::Environment;
 use crate::release::{Current, due};
 use crate::settings::Settings;
 use crate::types::{App, Release};
@@ -18,7 +19,11 @@ pub(crate) fn plan(app: &Desired<App>) -> Result<Planned, PlanError> {
     let settings: Settings = app.settings()?;
     let releases: Vec<Release> = app.children::<Release>()?.into_iter().map(|release| release.spec).collect();
     let mut planned = Planned::default();
-    if let Some(release) = due(&app.spec, Current::of(app)?, &releases) {
+    let environment = Environment::of(app)?;
+    // What cannot be said at the moment is not what has changed.
+    if !environment.is_unsettled
+        && let Some(release) = due(&app.spec, Current::of(&app.spec, &environment.values), &releases)
+    {
         planned.rows.push(NewRow::of(&release));
     }
     let standing = Standing::of(&app.spec, &releases, app.nodes());
@@ -34,6 +39,10 @@ pub(crate) fn plan(app: &Desired<App>) -> Result<Planned, PlanError> {
         planned.nodes.extend(draining);
     }
     tell(&mut planned, app, &releases, &standing, is_stopped);
+    // Of an app that is stopped, or whose newest release does not work, there is nothing to wait for.
+    let is_moving = standing.target.is_some_and(|target| !standing.is_serving(target));
+    let serving = standing.serving_release.filter(|_| is_moving && !is_stopped && planned.problem.is_none());
+    environment.tell(&mut planned, serving.map(|release| release.env.expose()));
     Ok(planned)
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use metapaas_core::{Desired, FieldEnum, PlanError, Secret};
+use metapaas_core::{FieldEnum, Secret};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::types::{App, EnvVar, Release};
+use crate::types::{App, Release};
 
 /// What the app is to be now.
 pub(crate) struct Current {
@@ -16,18 +16,11 @@ pub(crate) struct Current {
 }
 
 impl Current {
-    pub(crate) fn of(app: &Desired<App>) -> Result<Self, PlanError> {
-        let mut env = BTreeMap::new();
-        for variable in app.children::<EnvVar>()? {
-            let EnvVar { key, value, secret } = variable.spec;
-            let secret = secret.map(|secret| secret.expose().clone());
-            env.insert(key, value.or(secret).unwrap_or_default());
-        }
-        let spec = &app.spec;
+    pub(crate) fn of(spec: &App, env: &BTreeMap<String, String>) -> Self {
         let runtime = spec.runtime.map(|runtime| runtime.name());
         let source = json!([spec.repo, spec.git_ref, spec.subdir, runtime, spec.deploys.unwrap_or_default()]);
         let config = json!([spec.command, env]);
-        Ok(Self { source_key: hash(&source.to_string()), config_key: hash(&config.to_string()), env })
+        Self { source_key: hash(&source.to_string()), config_key: hash(&config.to_string()), env: env.clone() }
     }
 }
 

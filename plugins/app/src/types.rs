@@ -1,6 +1,6 @@
 //! What a tenant can ask for.
 
-use metapaas_core::{FieldEnum, Map, Secret, paas_type};
+use metapaas_core::{DnsName, FieldEnum, InstancePath, Map, Secret, paas_type};
 
 use crate::rules;
 
@@ -89,6 +89,25 @@ pub struct EnvVar {
     /// Its value, when nobody is to read it; instead of `value`.
     #[field(mutable, len = ..=32_768)]
     pub secret: Option<Secret<String>>,
+}
+
+/// What another instance gives the app: credentials, as variables in its environment. A change makes a new release,
+/// without a build.
+#[paas_type(parent = App, plural = "bindings", key = "name")]
+pub struct Binding {
+    /// What it is called.
+    pub name: DnsName,
+    /// The instance, such as `s3/data`, in the same project. Who binds an app to it may change both.
+    pub to: InstancePath,
+    /// What is asked of it; its type says what there is to ask for.
+    #[field(len = ..=20, default = Map::new())]
+    pub parameters: Map<String>,
+    /// What the names of the variables begin with, such as `MEDIA_`; for an app that has two bindings to one type.
+    #[field(len = ..=40, pattern = "^([A-Z_][A-Z0-9_]*)?$", default = String::new())]
+    pub prefix: String,
+    /// Names of the variables that it gives.
+    #[field(output)]
+    pub env_names: Option<Vec<String>>,
 }
 
 /// What the app was at one time: code, command and environment. The platform makes them; the newest one that works

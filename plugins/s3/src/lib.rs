@@ -1,10 +1,11 @@
 //! The s3 type: object storage on a node of its own, with buckets, users, access keys and policies.
 //!
 //! [`types`] is what a tenant can ask for, [`rules`] what goes together, [`plan`] what a node is told, [`driver`] how it
-//! gets there, by one of the servers in [`engine`].
+//! gets there, by one of the servers in [`engine`], [`offer`] what other instances can be bound to.
 
 mod driver;
 mod engine;
+mod offer;
 mod plan;
 mod rules;
 mod sign;
@@ -39,6 +40,7 @@ pub fn plugin() -> Plugin {
         )
         .action("restart", "Restarts the S3 server.", restart)
         .plan(plan::nodes)
+        .offer(offer::environment)
         .driver::<S3Instance>(|| Box::new(driver::Storage::default()))
         .engine("s3d", metapaas_s3d::engine)
 }

@@ -7,6 +7,7 @@ use metapaas_s3d::document::{self, Document, Retention};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::offer;
 use crate::types::{AccessKey, Bucket, Encryption, Policy, RetentionMode, S3Instance, User, UserPolicy};
 
 /// The port that S3 answers on.
@@ -67,7 +68,10 @@ pub(crate) fn nodes(instance: &Desired<S3Instance>) -> Result<Vec<NodeSpec>, Pla
                 .filter(|row| row.spec.purge == Some(true))
                 .map(|row| row.spec.name.to_string())
                 .collect(),
-            policies: policies.map(|row| (row.spec.name, row.spec.document.0)).collect(),
+            policies: policies
+                .map(|row| (row.spec.name, row.spec.document.0))
+                .chain(instance.bound().iter().filter_map(|bound| offer::policy(instance, bound)))
+                .collect(),
             users: users(instance)?,
         },
     };
@@ -118,5 +122,6 @@ fn users(instance: &Desired<S3Instance>) -> Result<BTreeMap<String, document::Us
             user.policies.push(row.spec.name);
         }
     }
-    Ok(users.into_values().chain([(ROOT.to_owned(), root)]).collect())
+    let bound = instance.bound().iter().map(|bound| offer::user(instance, bound));
+    Ok(users.into_values().chain([(ROOT.to_owned(), root)]).chain(bound).collect())
 }

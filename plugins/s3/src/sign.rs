@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::plan::{ROOT, Wanted};
 
-const REGION: &str = "us-east-1";
+/// The region that every instance is in.
+pub(crate) const REGION: &str = "us-east-1";
 
 /// Asks for a bucket as its tenant would: the server answers signed requests, with the keys that are wanted.
 pub(crate) async fn try_out(node: &NodeContext, wanted: &Wanted) -> io::Result<()> {

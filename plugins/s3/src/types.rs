@@ -164,6 +164,11 @@ pub(crate) fn secret_key() -> Secret<String> {
 
 /// 160 random bits and as many letters as RFC 4648 has for them.
 pub(crate) fn base32() -> String {
+    letters(&random_bytes())
+}
+
+/// Five bits of each byte as a letter or digit of base32.
+pub(crate) fn letters(bytes: &[u8; 32]) -> String {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    random_bytes::<32>().iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
+    bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
 }

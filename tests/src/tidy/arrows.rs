@@ -18,6 +18,7 @@ const DATA: &[&str] = &[
     "hook",
     "migration",
     "migrations",
+    "offer",
     "paas_type",
     "placement",
     "plan",

@@ -82,10 +82,14 @@ impl Store {
             };
         }
         let options = self.admitting(registered, ChangeKind::Create, &resource, options)?;
+        let (options, linked) = self.binding(allowed, registered, parent, &resource, options).await?;
         let operation = Some(&self.statements(registered).create);
         let write = Write { action: "create", operation, args: &args, row: resource, removal: None };
         match self.write(write, &options).await {
-            Ok(written) => Ok(written),
+            Ok(written) => {
+                linked.into_iter().for_each(|target| self.changed(target));
+                Ok(written)
+            }
             Err(reason) => {
                 let guarded = || parent.map_or_else(|| Error::internal("a create answered no row"), deleting);
                 Err(self.explain(allowed, registered, reason, &args, &key, guarded).await)
@@ -245,6 +249,8 @@ impl Store {
         }
         args[slots::DETAIL] = Arg::from(raw_json(&diff::detail(current, &going)));
         let options = &self.admitting(registered, ChangeKind::Delete, current, options)?;
+        let (options, linked) = &self.unbinding(allowed, registered, current, options).await?;
+        let options = &self.unless_bound(current, options);
         let references = &self.references[registered.index];
         let unused = references.may_be_used().then(|| {
             let (references, row, args) = (references.clone(), current.clone(), args.clone());
@@ -261,6 +267,9 @@ impl Store {
             }
             written => written,
         };
+        if written.is_ok() {
+            linked.iter().for_each(|target| self.changed(*target));
+        }
         written.map_err(|reason| match reason {
             Unwritten::Guarded => changed_meanwhile(current),
             Unwritten::Refused(error) => error,

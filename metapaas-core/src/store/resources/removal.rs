@@ -1,6 +1,6 @@
 //! [`Removal`]: a row that nothing is left of goes in the transaction that asks for it to go.
 //!
-//! Only instances of types without a plan: no worker does anything for them, so nothing is left as soon as there is
+//! Only instances of types without a plan and without bindings: no worker does anything for them, so nothing is left as soon as there is
 //! nothing below them. All others go when a pass has found that nothing is left.
 
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Store {
         going: &Resource,
     ) -> Option<Removal> {
         let has_plan = self.registry.plan(registered.ty.slug).is_some();
-        if !registered.ty.is_instance() || has_plan {
+        if !registered.ty.is_instance() || has_plan || self.registry.binds(registered.index) {
             return None;
         }
         let dialect = self.database.dialect();

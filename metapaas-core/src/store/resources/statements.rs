@@ -2,7 +2,7 @@
 
 mod event;
 
-use sea_query::{Alias, Expr, ExprTrait, OnConflict, Order, Query, SelectStatement, SimpleExpr};
+use sea_query::{Alias, Expr, ExprTrait, OnConflict, Order, Query, SelectStatement, SimpleExpr, UpdateStatement};
 
 use self::event::{After, event, instance_event};
 use super::references::conditions;
@@ -90,6 +90,8 @@ pub(in crate::store) struct TypeStatements {
     pub(in crate::store) remove: Operation,
     /// Writes what the platform found: status, conditions, nodes, outputs.
     pub(in crate::store) observe: Operation,
+    /// Gives an instance a new generation because what is bound to it changed.
+    pub(in crate::store) raise: Operation,
 }
 
 impl TypeStatements {
@@ -122,6 +124,7 @@ impl TypeStatements {
             mark_deleting: mark_deleting(dialect, ty, limits(is_planned && !ty.is_instance())),
             remove: remove(dialect, ty),
             observe: observe(dialect, ty),
+            raise: raise(dialect, ty),
         }
     }
 }
@@ -288,19 +291,7 @@ fn end(
     columns: &[&'static str],
 ) -> Operation {
     if !ty.is_instance() {
-        let mut raise = Query::update();
-        raise
-            .table(Alias::new(ty.root().table()))
-            .value(Alias::new("generation"), Expr::col(Alias::new("generation")).add(Expr::cust("1")))
-            .value(Alias::new("revision"), builder.instance_revision())
-            .value(Alias::new("updated_at"), slot(slots::NOW))
-            .value(
-                Alias::new("status"),
-                Expr::cust(
-                    "CASE status WHEN 'ACTIVE' THEN 'UPDATING' WHEN 'ERROR' THEN 'UPDATING' ELSE status END",
-                ),
-            )
-            .and_where(Expr::col(Alias::new("id")).eq(slot(slots::INSTANCE)));
+        let mut raise = raised(ty.root(), builder.instance_revision());
         if dialect == Dialect::Postgres {
             raise.and_where(Expr::cust("EXISTS (SELECT 1 FROM changed_row)"));
         }
@@ -310,6 +301,32 @@ fn end(
     }
     let builder = event(builder, dialect, ty, After::Kept);
     wake(builder, dialect).finish(columns)
+}
+
+/// The instance moves on to a new generation.
+fn raised(root: &TypeDescriptor, revision: SimpleExpr) -> UpdateStatement {
+    Query::update()
+        .table(Alias::new(root.table()))
+        .value(Alias::new("generation"), Expr::col(Alias::new("generation")).add(Expr::cust("1")))
+        .value(Alias::new("revision"), revision)
+        .value(Alias::new("updated_at"), slot(slots::NOW))
+        .value(
+            Alias::new("status"),
+            Expr::cust("CASE status WHEN 'ACTIVE' THEN 'UPDATING' WHEN 'ERROR' THEN 'UPDATING' ELSE status END"),
+        )
+        .and_where(Expr::col(Alias::new("id")).eq(slot(slots::INSTANCE)))
+        .to_owned()
+}
+
+/// The same by itself, for an instance that stays.
+fn raise(dialect: Dialect, ty: &TypeDescriptor) -> Operation {
+    let builder = OperationBuilder::new(dialect, false);
+    let mut update = raised(ty.root(), builder.revision());
+    update
+        .and_where(Expr::col(Alias::new("deleting_at")).is_null())
+        .returning(Query::returning().columns(["revision", "generation"].map(Alias::new)));
+    let builder = event(builder.guard(ROW, update), dialect, ty.root(), After::Kept);
+    wake(builder, dialect).finish(&["revision", "generation"])
 }
 
 /// The instance's work row becomes due. A claim that is under way sees `wake` move and does not put it to sleep.
