@@ -1,6 +1,7 @@
 //! The app type with real apps: built from repositories that the tests make, answered by the nodes that serve them.
 
 mod bad;
+mod bound;
 mod repository;
 mod samples;
 

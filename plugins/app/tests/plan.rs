@@ -7,8 +7,8 @@ use chrono::DateTime;
 use metapaas_core::action::{ActionCall, ActionRun};
 use metapaas_core::plan::{DesiredMeta, DesiredRow, DesiredTree};
 use metapaas_core::registry::Registry;
-use metapaas_core::{ObservedNode, PaasType, Planned, Secret, Spec, validate};
-use metapaas_plugin_app::{App, EnvVar, Release, plugin};
+use metapaas_core::{DnsName, InstancePath, Link, LinkState, Map, ObservedNode, PaasType, Planned, Secret, Spec, validate};
+use metapaas_plugin_app::{App, Binding, EnvVar, Release, plugin};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,6 +19,8 @@ struct World {
     env: Vec<EnvVar>,
     releases: Vec<Release>,
     nodes: Vec<ObservedNode>,
+    bindings: Vec<Binding>,
+    links: Vec<Link>,
 }
 
 impl World {
@@ -45,15 +47,25 @@ impl World {
             stopped: None,
         };
         let registry = Registry::new(vec![plugin()]).unwrap();
-        Self { registry, app, env: Vec::new(), releases: Vec::new(), nodes: Vec::new() }
+        let (env, releases, nodes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { registry, app, env, releases, nodes, bindings: Vec::new(), links: Vec::new() }
     }
 
     fn tree(&self) -> Arc<DesiredTree> {
         let env = self.env.iter().map(|one| row(one, &one.key)).collect();
         let releases = self.releases.iter().map(|one| row(one, &one.number.to_string())).collect();
-        let rows = vec![(EnvVar::DESCRIPTOR, env), (Release::DESCRIPTOR, releases)];
+        let ids = self.links.iter().map(|link| link.id);
+        let bindings = self.bindings.iter().zip(ids).map(|(one, id)| {
+            let mut row = row(one, one.name.as_str());
+            row.meta.id = id;
+            row
+        });
+        let bindings = bindings.collect();
+        let rows =
+            vec![(EnvVar::DESCRIPTOR, env), (Binding::DESCRIPTOR, bindings), (Release::DESCRIPTOR, releases)];
         let mut tree = DesiredTree::new(row(&self.app, "shop"), rows);
         tree.nodes.clone_from(&self.nodes);
+        tree.ties.links.clone_from(&self.links);
         Arc::new(tree)
     }
 
@@ -96,6 +108,17 @@ impl World {
             facts: BTreeMap::new(),
         };
         self.nodes = planned.nodes.iter().map(|spec| node(&spec.place)).collect();
+    }
+
+    fn bind(&mut self, name: &str, prefix: &str, state: LinkState) {
+        self.links.push(Link { id: Uuid::now_v7(), key: name.into(), state });
+        self.bindings.push(Binding {
+            name: DnsName::new(name).unwrap(),
+            to: InstancePath::new("s3/data").unwrap(),
+            parameters: Map::new(),
+            prefix: prefix.into(),
+            env_names: None,
+        });
     }
 
     fn act(&mut self, verb: &str, parameters: Value) -> bool {
@@ -215,4 +238,53 @@ fn another_repository_is_built_and_a_stopped_app_has_no_web_nodes() {
     assert_eq!((places(&planned), state(&planned, 1)), (vec!["build-0"], "STOPPED"));
     assert!(world.act("start", json!({})));
     assert_eq!(places(&world.plan()), ["build-0", "web-1-0", "web-1-1"]);
+}
+
+fn ready(value: &str) -> LinkState {
+    LinkState::Ready(Secret::new(Map::from([("S3_BUCKET".into(), value.into())])))
+}
+
+fn env(release: &Release) -> Vec<(&str, &str)> {
+    release.env.expose().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+#[test]
+fn what_a_binding_gives_makes_a_release_once_it_is_ready() {
+    let mut world = serving();
+    world.bind("store", "", LinkState::Waiting("not yet".into()));
+    world.plan();
+    assert_eq!(world.releases.len(), 1, "there is nothing to give yet");
+    world.links[0].state = ready("one");
+    let planned = world.plan();
+    assert_eq!((world.releases.len(), world.releases[1].image.as_deref()), (2, Some("s1.d1")), "nothing is built");
+    assert_eq!(env(&world.releases[1]), [("S3_BUCKET", "one")]);
+    assert_eq!(planned.outputs["bindings/store"], json!({ "env_names": ["S3_BUCKET"] }));
+    assert!(planned.waiting.contains_key("bindings/store"), "release 1 serves, which does not have it");
+    world.nodes(&planned, "");
+    assert!(world.plan().waiting.is_empty());
+
+    world.links[0].state = LinkState::Away("no node".into());
+    world.plan();
+    assert_eq!(world.releases.len(), 2, "what cannot be said has not changed");
+    world.links[0].state = ready("two");
+    world.plan();
+    assert_eq!(env(&world.releases[2]), [("S3_BUCKET", "two")]);
+    world.bindings.clear();
+    world.links.clear();
+    world.plan();
+    assert_eq!(env(&world.releases[3]), []);
+}
+
+#[test]
+fn two_bindings_of_a_kind_need_a_prefix_and_own_variables_win() {
+    let mut world = serving();
+    world.bind("one", "", ready("1"));
+    world.bind("two", "", ready("2"));
+    world.bind("three", "OLD_", ready("3"));
+    let planned = world.plan();
+    assert_eq!((planned.errors[0].item.as_str(), planned.errors.len()), ("bindings/two", 1));
+    assert_eq!(env(world.releases.last().unwrap()), [("OLD_S3_BUCKET", "3"), ("S3_BUCKET", "1")]);
+    world.env.push(EnvVar { key: "S3_BUCKET".into(), value: Some("mine".into()), secret: None });
+    world.plan();
+    assert_eq!(env(world.releases.last().unwrap()), [("OLD_S3_BUCKET", "3"), ("S3_BUCKET", "mine")]);
 }

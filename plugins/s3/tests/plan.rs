@@ -7,7 +7,7 @@ use chrono::DateTime;
 use libtest_mimic::Trial;
 use metapaas_core::plan::{DesiredMeta, DesiredRow, DesiredTree};
 use metapaas_core::registry::Registry;
-use metapaas_core::{NodeSpec, PaasType};
+use metapaas_core::{Bound, Denial, NodeSpec, ObservedNode, PaasType, Secret};
 use metapaas_plugin_s3::{AccessKey, Bucket, Policy, S3Instance, User, UserPolicy, plugin};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -68,6 +68,32 @@ pub(crate) fn trials() -> Vec<Trial> {
             let kept = json!({ "versioning": true, "quota_bytes": 7, "public": true, "object_lock": true,
                                "retention": { "mode": "GOVERNANCE", "days": 3 } });
             assert_eq!(document["buckets"]["kept"], kept);
+        }),
+        trial("what is bound has a user, a key and a policy for one bucket, and is told of them", async || {
+            let parameters = [("bucket".to_owned(), "more".to_owned())].into();
+            let bound = Bound { id: Uuid::from_u128(30), by: "app/shop/bindings/store".into(), parameters,
+                                secret: Secret::new("random".into()) };
+            let bucket = json!({ "name": "more", "versioning": false, "quota_bytes": 0, "public": false, "object_lock": false });
+            let mut tree = tree(json!({}), Tree::default().with::<Bucket>(Uuid::from_u128(20), bucket));
+            let offer = plugin().offers.remove(0).1;
+            assert!(matches!(offer(Arc::new(tree.clone()), &bound), Err(Denial::Refused(_))), "there is no node yet");
+            tree.nodes = vec![node()];
+            let given = offer(Arc::new(tree.clone()), &bound).unwrap();
+            assert_eq!((given["S3_ENDPOINT"].as_str(), given["S3_BUCKET"].as_str()), ("http://127.64.0.1:9000", "more"));
+            tree.ties.bound = vec![bound.clone()];
+            let [node] = planned(tree.clone());
+            let document = &node.config["document"];
+            let name = format!("_binding-{}", bound.id);
+            let key = json!({ "secret": given["AWS_SECRET_ACCESS_KEY"], "enabled": true });
+            let user = json!({ "root": false, "policies": [name], "access_keys": { (&given["AWS_ACCESS_KEY_ID"]): key } });
+            assert_eq!(document["users"][&name], user);
+            let policy = &document["policies"][&name];
+            assert_eq!(metapaas_s3d::policy::validate(policy), []);
+            assert_eq!(policy["Statement"][1]["Resource"], "arn:aws:s3:::more/*");
+            for (name, value) in [("bucket", "none"), ("access", "write-only"), ("colour", "red")] {
+                let wrong = Bound { parameters: [(name.to_owned(), value.to_owned())].into(), ..bound.clone() };
+                assert!(matches!(offer(Arc::new(tree.clone()), &wrong), Err(Denial::Invalid(_))), "{name}={value}");
+            }
         }),
         trial("the plugin has at most 1000 lines", async || assert!(size() <= 1000, "it has {}", size())),
     ]
@@ -137,7 +163,26 @@ fn grouped(
     groups
 }
 
-fn plan(changes: Value, tree: Tree) -> [NodeSpec; 1] {
+fn node() -> ObservedNode {
+    ObservedNode {
+        id: Uuid::nil(),
+        place: "s3-0".into(),
+        address: Some([127, 64, 0, 1].into()),
+        port: 9000,
+        health: "healthy".into(),
+        message: String::new(),
+        is_leaving: false,
+        is_current: true,
+        applied_generation: 1,
+        facts: BTreeMap::new(),
+    }
+}
+
+fn plan(changes: Value, rows: Tree) -> [NodeSpec; 1] {
+    planned(tree(changes, rows))
+}
+
+fn tree(changes: Value, tree: Tree) -> DesiredTree {
     let mut spec = json!({
         "bucket_name": "data", "encryption": "aes256", "versioning": true, "mfa_delete": false, "cpu": 2,
         "ram_mb": 512, "disk_gb": 5, "secret_access_key": "root secret", "access_key_id": "ROOT",
@@ -146,8 +191,10 @@ fn plan(changes: Value, tree: Tree) -> [NodeSpec; 1] {
     let Value::Object(changes) = changes else { panic!("changes are an object") };
     spec.as_object_mut().map(|spec: &mut Map<String, Value>| spec.extend(changes)).unwrap();
     let instance = row(Uuid::nil(), Uuid::nil(), spec);
-    let tree =
-        DesiredTree { leaving: grouped(tree.leaving), ..DesiredTree::new(instance, grouped(tree.rows)) };
+    DesiredTree { leaving: grouped(tree.leaving), ..DesiredTree::new(instance, grouped(tree.rows)) }
+}
+
+fn planned(tree: DesiredTree) -> [NodeSpec; 1] {
     let registry = Registry::new(vec![plugin()]).unwrap();
     let plan = registry.plan(S3Instance::DESCRIPTOR.slug).unwrap();
     let tree = Arc::new(tree);

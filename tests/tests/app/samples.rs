@@ -100,6 +100,39 @@ http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
     ("requirements.txt", ""),
 ];
 
+/// Keeps a file in the bucket that it is bound to.
+pub(super) const KEEPER: [(&str, &str); 2] = [
+    (
+        "app.py",
+        r#"import http.server, json, os
+import boto3
+
+def store():
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=os.environ["S3_BUCKET"], Key="note", Body=b"kept")
+    return s3.get_object(Bucket=os.environ["S3_BUCKET"], Key="note")["Body"].read()
+
+def keys():
+    return json.dumps({name: value for name, value in os.environ.items() if name.startswith("AWS_")}).encode()
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/store":
+            said = store()
+        elif self.path == "/keys":
+            said = keys()
+        else:
+            said = os.environ.get("S3_BUCKET", "unbound").encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(said)
+
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"#,
+    ),
+    ("requirements.txt", "boto3\n"),
+];
+
 /// FastAPI, run by uvicorn as its Procfile says.
 pub(super) const FASTAPI: [(&str, &str); 3] = [
     (
