@@ -250,13 +250,16 @@ fn bindings(plugin: &Plugin, add: &mut impl FnMut(&'static str, String)) {
     for ty in &plugin.bindings {
         let has = |name, is_right: fn(&FieldKind) -> bool| {
             let field = ty.field(name);
-            field.is_some_and(|field| is_right(&field.kind) && !field.mutable && !field.output && !field.nullable)
+            field.is_some_and(|field| {
+                is_right(&field.kind) && !field.mutable && !field.output && !field.nullable
+            })
         };
         let has_fields = has(TO, |kind| matches!(kind, FieldKind::Text(_)))
             && has(PARAMETERS, |kind| matches!(kind, FieldKind::Map(FieldKind::Text(_))));
         if ty.depth() != 1 || !has_fields {
             let place = format!("{} of plugin `{}`", ty.name, plugin.name);
-            let form = "right below an instance, with the fields `to: InstancePath` and `parameters: Map<String>`";
+            let form =
+                "right below an instance, with the fields `to: InstancePath` and `parameters: Map<String>`";
             add("INVALID_BINDING", format!("{place}: a binding is {form}, neither of which changes"));
         }
     }

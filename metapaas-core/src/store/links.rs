@@ -271,7 +271,12 @@ impl Store {
     }
 
     /// The instance that a binding is to lead to, when the caller may change it.
-    async fn target(&self, allowed: &Allowed, binder: &Resource, to: &InstancePath) -> Result<Resource, Error> {
+    async fn target(
+        &self,
+        allowed: &Allowed,
+        binder: &Resource,
+        to: &InstancePath,
+    ) -> Result<Resource, Error> {
         let refused = |detail: String| Error::invalid_at(format!("/{TO}"), "INVALID_VALUE", detail);
         let (slug, key) = to.as_str().split_once('/').unwrap_or_default();
         let root = self.registry.root(slug);
@@ -305,7 +310,9 @@ impl Store {
         let later = |why: &str| Ok(Err(Denied::Later(why.to_owned())));
         let root = self.registered(target)?;
         let Some(offer) = self.registry.offer(root.ty.slug) else { return later("its type offers nothing") };
-        let Some((instance, children)) = self.tree(root, target.meta.id).await? else { return later("it is gone") };
+        let Some((instance, children)) = self.tree(root, target.meta.id).await? else {
+            return later("it is gone");
+        };
         let nodes = self.nodes(instance.meta.id).await?;
         let tree = super::desired::desired(&self.registry, &self.keys, root, &instance, &children, &nodes)?;
         let offer = std::panic::AssertUnwindSafe(|| offer(Arc::new(tree), bound));

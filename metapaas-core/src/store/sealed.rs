@@ -86,12 +86,8 @@ impl SealedColumn {
             column: "document",
             place: Place::NodeDocument,
         };
-        let link = Self {
-            table: "metapaas_links".into(),
-            keys: id(),
-            column: "secret",
-            place: Place::LinkSecret,
-        };
+        let link =
+            Self { table: "metapaas_links".into(), keys: id(), column: "secret", place: Place::LinkSecret };
         let setting = Self {
             table: "metapaas_settings".into(),
             keys: vec![("name", KeyKind::Text)],

@@ -38,7 +38,8 @@ impl Environment {
             let given = environment.iter().map(|(name, value)| (format!("{prefix}{name}"), value.clone()));
             let given: BTreeMap<String, String> = given.collect();
             if let Some((name, owner)) = given.keys().find_map(|name| Some((name, owners.get(name)?))) {
-                let message = format!("the binding {owner} gives {name} already; make this one with a prefix");
+                let message =
+                    format!("the binding {owner} gives {name} already; make this one with a prefix");
                 let item = format!("bindings/{}", link.key);
                 all.errors.push(ItemError { item, code: "VARIABLE_TAKEN".into(), message });
                 continue;
@@ -57,7 +58,11 @@ impl Environment {
 
     /// Says of each binding what it gives and what is wrong with it. `serving` is what the app has while a release that
     /// is to have more has yet to start.
-    pub(crate) fn tell(&self, planned: &mut metapaas_core::Planned, serving: Option<&BTreeMap<String, String>>) {
+    pub(crate) fn tell(
+        &self,
+        planned: &mut metapaas_core::Planned,
+        serving: Option<&BTreeMap<String, String>>,
+    ) {
         planned.errors.extend(self.errors.iter().cloned());
         for (key, given) in &self.given {
             let item = format!("bindings/{key}");

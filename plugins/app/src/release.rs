@@ -20,7 +20,11 @@ impl Current {
         let runtime = spec.runtime.map(|runtime| runtime.name());
         let source = json!([spec.repo, spec.git_ref, spec.subdir, runtime, spec.deploys.unwrap_or_default()]);
         let config = json!([spec.command, env]);
-        Self { source_key: hash(&source.to_string()), config_key: hash(&config.to_string()), env: env.clone() }
+        Self {
+            source_key: hash(&source.to_string()),
+            config_key: hash(&config.to_string()),
+            env: env.clone(),
+        }
     }
 }
 

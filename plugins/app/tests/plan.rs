@@ -7,7 +7,9 @@ use chrono::DateTime;
 use metapaas_core::action::{ActionCall, ActionRun};
 use metapaas_core::plan::{DesiredMeta, DesiredRow, DesiredTree};
 use metapaas_core::registry::Registry;
-use metapaas_core::{DnsName, InstancePath, Link, LinkState, Map, ObservedNode, PaasType, Planned, Secret, Spec, validate};
+use metapaas_core::{
+    DnsName, InstancePath, Link, LinkState, Map, ObservedNode, PaasType, Planned, Secret, Spec, validate,
+};
 use metapaas_plugin_app::{App, Binding, EnvVar, Release, plugin};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -256,7 +258,11 @@ fn what_a_binding_gives_makes_a_release_once_it_is_ready() {
     assert_eq!(world.releases.len(), 1, "there is nothing to give yet");
     world.links[0].state = ready("one");
     let planned = world.plan();
-    assert_eq!((world.releases.len(), world.releases[1].image.as_deref()), (2, Some("s1.d1")), "nothing is built");
+    assert_eq!(
+        (world.releases.len(), world.releases[1].image.as_deref()),
+        (2, Some("s1.d1")),
+        "nothing is built"
+    );
     assert_eq!(env(&world.releases[1]), [("S3_BUCKET", "one")]);
     assert_eq!(planned.outputs["bindings/store"], json!({ "env_names": ["S3_BUCKET"] }));
     assert!(planned.waiting.contains_key("bindings/store"), "release 1 serves, which does not have it");

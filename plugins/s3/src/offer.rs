@@ -86,7 +86,8 @@ fn asked(s3: &Desired<S3Instance>, bound: &Bound) -> Result<Asked, Denial> {
         match (name.as_str(), value.as_str()) {
             ("bucket", bucket) => {
                 let others = s3.children::<Bucket>()?;
-                let is_there = *bucket == asked.bucket || others.iter().any(|one| one.spec.name.as_str() == bucket);
+                let is_there =
+                    *bucket == asked.bucket || others.iter().any(|one| one.spec.name.as_str() == bucket);
                 if !is_there {
                     let detail = format!("the instance has no bucket {bucket:?}; make it first");
                     problems.push(FieldProblem::new(name, detail));

@@ -69,32 +69,49 @@ pub(crate) fn trials() -> Vec<Trial> {
                                "retention": { "mode": "GOVERNANCE", "days": 3 } });
             assert_eq!(document["buckets"]["kept"], kept);
         }),
-        trial("what is bound has a user, a key and a policy for one bucket, and is told of them", async || {
-            let parameters = [("bucket".to_owned(), "more".to_owned())].into();
-            let bound = Bound { id: Uuid::from_u128(30), by: "app/shop/bindings/store".into(), parameters,
-                                secret: Secret::new("random".into()) };
-            let bucket = json!({ "name": "more", "versioning": false, "quota_bytes": 0, "public": false, "object_lock": false });
-            let mut tree = tree(json!({}), Tree::default().with::<Bucket>(Uuid::from_u128(20), bucket));
-            let offer = plugin().offers.remove(0).1;
-            assert!(matches!(offer(Arc::new(tree.clone()), &bound), Err(Denial::Refused(_))), "there is no node yet");
-            tree.nodes = vec![node()];
-            let given = offer(Arc::new(tree.clone()), &bound).unwrap();
-            assert_eq!((given["S3_ENDPOINT"].as_str(), given["S3_BUCKET"].as_str()), ("http://127.64.0.1:9000", "more"));
-            tree.ties.bound = vec![bound.clone()];
-            let [node] = planned(tree.clone());
-            let document = &node.config["document"];
-            let name = format!("_binding-{}", bound.id);
-            let key = json!({ "secret": given["AWS_SECRET_ACCESS_KEY"], "enabled": true });
-            let user = json!({ "root": false, "policies": [name], "access_keys": { (&given["AWS_ACCESS_KEY_ID"]): key } });
-            assert_eq!(document["users"][&name], user);
-            let policy = &document["policies"][&name];
-            assert_eq!(metapaas_s3d::policy::validate(policy), []);
-            assert_eq!(policy["Statement"][1]["Resource"], "arn:aws:s3:::more/*");
-            for (name, value) in [("bucket", "none"), ("access", "write-only"), ("colour", "red")] {
-                let wrong = Bound { parameters: [(name.to_owned(), value.to_owned())].into(), ..bound.clone() };
-                assert!(matches!(offer(Arc::new(tree.clone()), &wrong), Err(Denial::Invalid(_))), "{name}={value}");
-            }
-        }),
+        trial(
+            "what is bound has a user, a key and a policy for one bucket, and is told of them",
+            async || {
+                let parameters = [("bucket".to_owned(), "more".to_owned())].into();
+                let bound = Bound {
+                    id: Uuid::from_u128(30),
+                    by: "app/shop/bindings/store".into(),
+                    parameters,
+                    secret: Secret::new("random".into()),
+                };
+                let bucket = json!({ "name": "more", "versioning": false, "quota_bytes": 0, "public": false, "object_lock": false });
+                let mut tree = tree(json!({}), Tree::default().with::<Bucket>(Uuid::from_u128(20), bucket));
+                let offer = plugin().offers.remove(0).1;
+                assert!(
+                    matches!(offer(Arc::new(tree.clone()), &bound), Err(Denial::Refused(_))),
+                    "there is no node yet"
+                );
+                tree.nodes = vec![node()];
+                let given = offer(Arc::new(tree.clone()), &bound).unwrap();
+                assert_eq!(
+                    (given["S3_ENDPOINT"].as_str(), given["S3_BUCKET"].as_str()),
+                    ("http://127.64.0.1:9000", "more")
+                );
+                tree.ties.bound = vec![bound.clone()];
+                let [node] = planned(tree.clone());
+                let document = &node.config["document"];
+                let name = format!("_binding-{}", bound.id);
+                let key = json!({ "secret": given["AWS_SECRET_ACCESS_KEY"], "enabled": true });
+                let user = json!({ "root": false, "policies": [name], "access_keys": { (&given["AWS_ACCESS_KEY_ID"]): key } });
+                assert_eq!(document["users"][&name], user);
+                let policy = &document["policies"][&name];
+                assert_eq!(metapaas_s3d::policy::validate(policy), []);
+                assert_eq!(policy["Statement"][1]["Resource"], "arn:aws:s3:::more/*");
+                for (name, value) in [("bucket", "none"), ("access", "write-only"), ("colour", "red")] {
+                    let wrong =
+                        Bound { parameters: [(name.to_owned(), value.to_owned())].into(), ..bound.clone() };
+                    assert!(
+                        matches!(offer(Arc::new(tree.clone()), &wrong), Err(Denial::Invalid(_))),
+                        "{name}={value}"
+                    );
+                }
+            },
+        ),
         trial("the plugin has at most 1000 lines", async || assert!(size() <= 1000, "it has {}", size())),
     ]
 }

@@ -155,7 +155,10 @@ async fn a_binding_is_active_once_its_credentials_are_accepted_and_gone_once_the
         assert_eq!(made.meta.status, "PENDING");
         world.pass_and_report(&[Depot::DESCRIPTOR]).await;
         let waiting = world.way("stock").await.unwrap();
-        assert_eq!((waiting.meta.status.as_str(), &ready(&waiting)["reason"]), ("CREATING", &json!("Waiting")));
+        assert_eq!(
+            (waiting.meta.status.as_str(), &ready(&waiting)["reason"]),
+            ("CREATING", &json!("Waiting"))
+        );
         assert_eq!(world.given().await, json!({}), "nothing is given that is not accepted");
         let [key] = serde_json::from_value::<[String; 1]>(world.accepted().await).unwrap();
 

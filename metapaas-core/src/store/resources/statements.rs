@@ -2,7 +2,9 @@
 
 mod event;
 
-use sea_query::{Alias, Expr, ExprTrait, OnConflict, Order, Query, SelectStatement, SimpleExpr, UpdateStatement};
+use sea_query::{
+    Alias, Expr, ExprTrait, OnConflict, Order, Query, SelectStatement, SimpleExpr, UpdateStatement,
+};
 
 use self::event::{After, event, instance_event};
 use super::references::conditions;
@@ -312,7 +314,9 @@ fn raised(root: &TypeDescriptor, revision: SimpleExpr) -> UpdateStatement {
         .value(Alias::new("updated_at"), slot(slots::NOW))
         .value(
             Alias::new("status"),
-            Expr::cust("CASE status WHEN 'ACTIVE' THEN 'UPDATING' WHEN 'ERROR' THEN 'UPDATING' ELSE status END"),
+            Expr::cust(
+                "CASE status WHEN 'ACTIVE' THEN 'UPDATING' WHEN 'ERROR' THEN 'UPDATING' ELSE status END",
+            ),
         )
         .and_where(Expr::col(Alias::new("id")).eq(slot(slots::INSTANCE)))
         .to_owned()
