@@ -21,6 +21,7 @@ FORMATS = {
     "bucket-name": st.from_regex(r"\A[a-z][a-z0-9-]{1,20}[a-z0-9]\Z", fullmatch=True),
     "cidr": st.builds(lambda a, b: f"10.{a}.{b}.0/24", st.integers(0, 255), st.integers(0, 255)),
 }
+FORMATS["instance-path"] = st.sampled_from(["s3/data", "demo/data", "cache/data"])
 for name, strategy in FORMATS.items():
     schemathesis.openapi.format(name, strategy)
 
@@ -38,6 +39,8 @@ BY_DATA = [
     ("INVALID_VALUE", r"\?type", "which types there are depends on the distribution"),
     ("INVALID_VALUE", "/repo", "a URL or what ssh takes for one: no pattern that people can read says which"),
     ("INVALID_VALUE", r"/(domains|command)(/\d+)?", "a schema of the items of a list has no pattern"),
+    ("INVALID_VALUE", "/to", "which types offer something depends on the distribution"),
+    ("INVALID_VALUE", "/parameters(/.*)?", "what there is to ask for depends on the instance that a binding leads to"),
     ("INVALID_VALUE", "/mfa_secret", "it is for `mfa_delete`, which another member switches on"),
     ("INVALID_VALUE", "/expires_at", "the time is over"),
     ("REQUIRED", "/project_id", "a caller who sees several projects has to say which"),
