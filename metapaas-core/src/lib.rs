@@ -6,6 +6,7 @@ pub mod action;
 pub mod agents;
 pub mod authn;
 pub mod authz;
+pub mod command;
 pub mod describe;
 pub mod descriptor;
 pub mod error;

@@ -171,6 +171,8 @@ pub struct Planned {
     /// Rows to make, of types that the plugin registered with [`crate::Plugin::managed_child`]. One whose key is there
     /// already is left as it is. When rows are made, the plan is asked again with them.
     pub rows: Vec<NewRow>,
+    /// Rows to remove, of such types, as `<plural>/<key>`.
+    pub gone: Vec<String>,
     /// Values of output fields: by name for the instance; `<plural>/<key>` has an object with those of a child. They
     /// win over what nodes report. Null empties a field.
     pub outputs: BTreeMap<String, Value>,
@@ -181,6 +183,9 @@ pub struct Planned {
     /// Why the instance cannot be as it should before somebody changes something. Nodes are kept as planned; the
     /// status is ERROR with this reason.
     pub problem: Option<Problem>,
+    /// What the instance waits for by itself, while its nodes may be as planned already, e.g. a build. It is not ACTIVE
+    /// before; the plan is asked again when a node reports something new.
+    pub pending: Option<Problem>,
 }
 
 /// What keeps an instance from being as it should.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use metapaas_agent::{Driver, Engine};
 
 use crate::action::{ActionCall, ActionDescriptor, ActionError};
+use crate::command::{CommandFuture, Console, PluginCommand};
 use crate::descriptor::{FieldDescriptor, TypeDescriptor};
 use crate::field_type::Map;
 use crate::hook::{self, Admission, Denial, Hooks, LeaveCall};
@@ -39,6 +40,8 @@ pub struct Plugin {
     pub actions: Vec<(&'static TypeDescriptor, ActionDescriptor)>,
     /// Hooks by type.
     pub hooks: Vec<(&'static TypeDescriptor, Hooks)>,
+    /// Commands that it adds to the command line.
+    pub commands: Vec<PluginCommand>,
     /// Versions that instances may choose, newest first, by slug.
     pub versions: Vec<(&'static str, &'static [&'static str])>,
     /// Types whose rows plans make; they are among `types` too.
@@ -78,6 +81,7 @@ impl Plugin {
             engines: Vec::new(),
             actions: Vec::new(),
             hooks: Vec::new(),
+            commands: Vec::new(),
             versions: Vec::new(),
             managed: Vec::new(),
             bindings: Vec::new(),
@@ -247,6 +251,17 @@ impl Plugin {
     #[must_use]
     pub fn engine(mut self, name: &'static str, engine: Engine) -> Self {
         self.engines.push((name, engine));
+        self
+    }
+
+    /// Adds a command to the command line: `metapaas <name> ...`, with the name and the words of `C`. It can do what its
+    /// user could do by the API, and no more. A server that hosts the plugin need not be the program that runs it.
+    #[must_use]
+    pub fn command<C: clap::Parser + 'static>(
+        mut self,
+        run: for<'a> fn(C, &'a mut dyn Console) -> CommandFuture<'a>,
+    ) -> Self {
+        self.commands.push(PluginCommand::new(run));
         self
     }
 

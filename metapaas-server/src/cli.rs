@@ -5,6 +5,7 @@
 mod arguments;
 mod assign;
 mod client;
+mod console;
 mod convert;
 mod error;
 mod follow;
@@ -38,6 +39,7 @@ use clap::{Args, Subcommand};
 
 pub use self::arguments::{Create, Delete, Events, List, RunAction, Set, Wait, WaitFor, WatchList};
 use self::client::{Api, Client};
+pub(crate) use self::console::run as run_plugin;
 use self::error::CliError;
 pub use self::error::EXIT_CODES;
 pub use self::iam::IamCommand;

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use metapaas_agent::{AgentOptions, Drivers, Engines};
 use metapaas_core::Plugin;
+use metapaas_core::command::PluginCommand;
 use metapaas_core::error::chain;
 use metapaas_core::migrate::{self, Made, PluginMigrations};
 use metapaas_core::registry::Registry;
@@ -158,9 +159,12 @@ pub fn main(plugins: &[fn() -> Plugin]) -> ExitCode {
     }
     // For clients that plugins make without `metapaas_agent::http`.
     metapaas_agent::http::provider();
-    let parsed = Cli::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
+    let grammar = match grammar(&plugins) {
+        Ok(grammar) => grammar,
+        Err(error) => return failed(&error),
+    };
+    let asked = match grammar.try_get_matches().and_then(|matches| Asked::of(&matches, &plugins)) {
+        Ok(asked) => asked,
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(u8::from(error.use_stderr()) * 2);
@@ -170,7 +174,51 @@ pub fn main(plugins: &[fn() -> Plugin]) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&StartError(format!("cannot start threads: {error}"))),
     };
-    runtime.block_on(run(cli, plugins))
+    match asked {
+        Asked::Own(cli) => runtime.block_on(run(cli, plugins)),
+        Asked::Plugins { client, command, words } => {
+            runtime.block_on(crate::cli::run_plugin(client, &command, &words))
+        }
+    }
+}
+
+/// What the command line asks for.
+enum Asked {
+    /// A command of the distribution.
+    Own(Cli),
+    /// A command that a plugin brings.
+    Plugins { client: ClientOptions, command: PluginCommand, words: ArgMatches },
+}
+
+impl Asked {
+    fn of(matches: &ArgMatches, plugins: &[Plugin]) -> Result<Self, clap::Error> {
+        if let Some((name, words)) = matches.subcommand()
+            && let Some(command) = plugin_commands(plugins).find(|one| one.grammar.get_name() == name)
+        {
+            let client = ClientOptions::from_arg_matches(matches)?;
+            return Ok(Self::Plugins { client, command: command.clone(), words: words.clone() });
+        }
+        Cli::from_arg_matches(matches).map(Self::Own)
+    }
+}
+
+fn plugin_commands(plugins: &[Plugin]) -> impl Iterator<Item = &PluginCommand> {
+    plugins.iter().flat_map(|plugin| &plugin.commands)
+}
+
+/// The distribution's own commands and those of plugins.
+fn grammar(plugins: &[Plugin]) -> Result<clap::Command, StartError> {
+    let mut grammar = Cli::command();
+    for command in plugin_commands(plugins) {
+        let name = command.grammar.get_name();
+        if grammar.find_subcommand(name).is_some() {
+            return Err(StartError(format!(
+                "two commands are called `{name}`; a plugin's command needs a name of its own"
+            )));
+        }
+        grammar = grammar.subcommand(command.grammar.clone());
+    }
+    Ok(grammar)
 }
 
 async fn run(cli: Cli, plugins: Vec<Plugin>) -> ExitCode {
@@ -193,7 +241,10 @@ async fn run(cli: Cli, plugins: Vec<Plugin>) -> ExitCode {
         }
         Some(Command::Agent { dir }) => agent(dir, &plugins).await,
         Some(Command::Engine { name, arguments }) => return engines(&plugins).run(&name, arguments),
-        Some(Command::Completions { shell }) => return crate::cli::completions(shell, Cli::command()),
+        Some(Command::Completions { shell }) => match grammar(&plugins) {
+            Ok(grammar) => return crate::cli::completions(shell, grammar),
+            Err(error) => Err(error),
+        },
         Some(Command::Client(command)) => return crate::cli::run(client, command).await,
     };
     match done {

@@ -2,8 +2,10 @@
 
 mod bad;
 mod bound;
+mod commands;
 mod repository;
 mod samples;
+mod unruly;
 
 use std::time::Instant;
 

@@ -120,7 +120,8 @@ impl Drop for Shell {
 async fn the_tour_can_be_pasted() {
     let readme = std::fs::read_to_string(workspace_root().join("README.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut installation = Installation::start(PROGRAM, On::Sqlite).await;
+    let mut installation =
+        Installation::start_with(PROGRAM, On::Sqlite, &[("METAPAAS_ROUTER_LISTEN", "127.0.0.1:0")]).await;
     let mut shell = Shell::open(folder.path(), &[("METAPAAS_DATA_DIR", &installation.data_dir())]);
     let mut printed = String::new();
     for (kind, block) in blocks(&readme) {
@@ -145,6 +146,13 @@ async fn the_tour_can_be_pasted() {
     assert_eq!(count("<Key>hello</Key>"), 1, "{printed}");
     assert_eq!(count("nobody else: 403"), 1, "{printed}");
     assert_eq!(count("s3/my-store deleted"), 1, "{printed}");
+    assert_eq!(count("Hello you, this is version 1\n"), 1, "{printed}");
+    assert_eq!(count("Hello from Node\n"), 1, "{printed}");
+    // After the deploy, the rollback and the failed build.
+    assert_eq!(count("Hello you, this is version 2\n"), 3, "{printed}");
+    assert_eq!(count("Hello everybody, this is version 2\n"), 1, "{printed}");
+    assert_eq!(count("the deploy failed, exit code 1"), 1, "{printed}");
+    assert_eq!(count("app/api deleted"), 1, "{printed}");
     assert_eq!(count("vera is refused, exit code 4"), 1, "{printed}");
     assert_eq!(count("otto is refused, exit code 4"), 1, "{printed}");
     assert!(printed.trim_end().ends_with("demo/my-demo deleted\n0"), "{printed}");

@@ -247,7 +247,9 @@ impl<'a> Node<'a> {
 
     async fn observe(&mut self, context: &NodeContext) {
         let Some((_, driver)) = &mut self.driver else { return };
-        self.observe_at = Instant::now() + OBSERVE;
+        // What starts has news more often.
+        let pause = if self.report.health == Health::Starting { TIRED } else { OBSERVE };
+        self.observe_at = Instant::now() + pause;
         match guarded(CHECK_DEADLINE, driver.observe(context)).await {
             Ok(facts) => self.report.facts = facts,
             Err(broken) => {

@@ -24,7 +24,9 @@ pub(super) fn wanted(
         Ok(planned) => {
             let problem = planned.problem.clone();
             let obstacle = problem.map(|one| Obstacle::Terminal { reason: one.reason, message: one.message });
-            (Some(planned), obstacle)
+            let pending = planned.pending.clone();
+            let pending = pending.map(|one| Obstacle::Pending { reason: one.reason, message: one.message });
+            (Some(planned), obstacle.or(pending))
         }
         Err(Unplanned::Blocked { on, message }) => (None, Some(Obstacle::Blocked { on, message })),
         Err(Unplanned::Refused { reason, message }) => (None, Some(Obstacle::Terminal { reason, message })),

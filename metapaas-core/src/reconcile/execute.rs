@@ -88,8 +88,9 @@ impl Reconciler {
         let found = self.ties(root, &instance).await?;
         let (planned, mut obstacle) = wanted(&self.store, root, &instance, &told, &nodes, &found.ties);
         if let Some(planned) = &planned
-            && !planned.rows.is_empty()
+            && (!planned.rows.is_empty() || !planned.gone.is_empty())
         {
+            self.drop_rows(claim, root, &children, &planned.gone).await?;
             match self.make_rows(claim, root, &instance, &children, &planned.rows).await? {
                 Made::Nothing => {}
                 // The new rows are part of what is wanted.
@@ -121,7 +122,11 @@ impl Reconciler {
             return self.remove_all(claim, &instance, &children).await;
         }
         let routed = self.route(root, &instance, &children, &nodes, &[]).await?;
-        obstacle = obstacle.or_else(|| routed.obstacle.clone());
+        // Waiting goes on by itself; what keeps the routes from going on has to be told.
+        obstacle = match (obstacle, routed.obstacle.clone()) {
+            (None | Some(Obstacle::Pending { .. }), Some(routed)) => Some(routed),
+            (own, _) => own,
+        };
         let held_up = match &obstacle {
             Some(Obstacle::Transient(message)) => Some(Passed::Retry(message.clone())),
             Some(Obstacle::Throttled { message, retry_after }) => {

@@ -31,7 +31,9 @@ pub fn forecast(store: &Store, would_be: &WouldBe) -> Vec<Step> {
 
 fn wait(obstacle: Obstacle) -> Step {
     let reason = match obstacle {
-        Obstacle::Terminal { reason, message } => format!("{reason}: {message}"),
+        Obstacle::Terminal { reason, message } | Obstacle::Pending { reason, message } => {
+            format!("{reason}: {message}")
+        }
         Obstacle::Blocked { message, .. }
         | Obstacle::Throttled { message, .. }
         | Obstacle::Transient(message) => message,

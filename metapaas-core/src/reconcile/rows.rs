@@ -1,9 +1,9 @@
-//! Rows that plans ask for: made once, by the platform itself.
+//! Rows that plans ask for: made once and removed, by the platform itself.
 
 use serde_json::{Map, Value};
 
 use super::Reconciler;
-use super::summary::Obstacle;
+use super::summary::{self, Obstacle};
 use crate::authz::authorize;
 use crate::descriptor::Action;
 use crate::error::ErrorCode;
@@ -66,6 +66,30 @@ impl Reconciler {
             }
         }
         Ok(made)
+    }
+
+    /// Lets go of those of `children` that are `gone`. One that cannot go now stays until the plan names it again.
+    pub(super) async fn drop_rows(
+        &self,
+        claim: &Claim,
+        root: &RegisteredType,
+        children: &[Vec<Resource>],
+        gone: &[String],
+    ) -> Result<(), StoreError> {
+        let is_gone = |row: &&Resource| !row.is_deleting() && gone.contains(&summary::item(row));
+        for row in children.iter().flatten().filter(is_gone) {
+            let registered = self.store.registry().of(row.ty);
+            let managed = registered.filter(|one| one.is_managed && one.parent == Some(root.index));
+            let Some(registered) = managed else { continue };
+            if !self.store.holds_work(claim).await? {
+                return Ok(());
+            }
+            let allowed = authorize(&RequestContext::system("reconcile"), registered.ty, Action::Delete);
+            if let Err(error) = self.store.delete(&allowed, registered, row, &WriteOptions::PLAIN).await {
+                tracing::info!(row = %row.meta.id, %error, "a row that its plan gave up stays for now");
+            }
+        }
+        Ok(())
     }
 }
 

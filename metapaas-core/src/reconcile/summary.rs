@@ -33,6 +33,13 @@ pub enum Obstacle {
         /// For people.
         message: String,
     },
+    /// It goes on by itself and is not there yet.
+    Pending {
+        /// One word for programs.
+        reason: &'static str,
+        /// For people.
+        message: String,
+    },
     /// It waits for a new generation.
     Terminal {
         /// One word for programs.
@@ -110,14 +117,18 @@ fn readiness(
         Some(Obstacle::Transient(message)) => return Ready::no("Retrying", message.clone()),
         Some(Obstacle::Throttled { message, .. }) => return Ready::no("Throttled", message.clone()),
         Some(Obstacle::Blocked { message, .. }) => return Ready::no("Blocked", message.clone()),
-        None => {}
+        // What nodes say of it is nearer to the point.
+        Some(Obstacle::Pending { .. }) | None => {}
     }
     let generation = before.meta.generation;
     let works = |node: &&&Node| node.applied_generation >= generation && node.health == "healthy";
     let working = live.iter().filter(works).count();
     let surplus = nodes.len() - live.len() + live.len().saturating_sub(wanted.len());
     if working == wanted.len() && live.len() == wanted.len() && surplus == 0 {
-        return Ready::Yes;
+        return match obstacle {
+            Some(Obstacle::Pending { reason, message }) => Ready::no(*reason, message.clone()),
+            _ => Ready::Yes,
+        };
     }
     if let Some(node) = live.iter().find(|node| !matches!(node.health.as_str(), "healthy" | "starting")) {
         let reason = if node.health == "silent" { "NodeSilent" } else { "NodeUnhealthy" };

@@ -13,6 +13,12 @@
             postgres: include_str!("0002_create_app_bindings.postgres.sql"),
             sqlite: include_str!("0002_create_app_bindings.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "880c3565-9ab0-4d1e-8e86-1ba656d4e814",
+            name: "0003_hidden_token",
+            postgres: include_str!("0003_hidden_token.postgres.sql"),
+            sqlite: include_str!("0003_hidden_token.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

@@ -19,12 +19,15 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State as Extract;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, body::Body, routing::get};
+use futures::Stream;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -33,6 +36,12 @@ use log::Log;
 
 /// How often orders are looked at.
 const LOOK: Duration = Duration::from_millis(150);
+/// How often what a build says is told on.
+const SAY: Duration = Duration::from_secs(1);
+/// How much of a layer is in memory at a time.
+const CHUNK: usize = 256 * 1024;
+/// Builds whose results and logs are kept, those of orders aside.
+const KEPT: usize = 50;
 
 pub(crate) fn engine(arguments: Vec<OsString>) -> ExitCode {
     let Err(error) = serve(&arguments) else { return ExitCode::SUCCESS };
@@ -71,16 +80,34 @@ async fn layer(
 ) -> Response {
     let token = read_orders(&directory).map(|builds| format!("Bearer {}", builds.token));
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if token.is_none() || given != token.as_deref() {
+    if token.as_deref().is_none_or(|token| token == "Bearer ") || given != token.as_deref() {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     if !layer.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return StatusCode::NOT_FOUND.into_response();
     }
-    match tokio::fs::read(layer_path(&directory, &layer)).await {
-        Ok(bytes) => Body::from(bytes).into_response(),
+    match open(&layer_path(&directory, &layer)).await {
+        Ok((file, length)) => {
+            ([(header::CONTENT_LENGTH, length)], Body::from_stream(chunks(file))).into_response()
+        }
         Err(_) => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+async fn open(path: &Path) -> io::Result<(File, u64)> {
+    let file = File::open(path).await?;
+    let length = file.metadata().await?.len();
+    Ok((file, length))
+}
+
+/// A file piece by piece: a layer may be larger than memory.
+fn chunks(file: File) -> impl Stream<Item = io::Result<Vec<u8>>> {
+    futures::stream::try_unfold(file, |mut file| async move {
+        let mut chunk = vec![0; CHUNK];
+        let length = file.read(&mut chunk).await?;
+        chunk.truncate(length);
+        Ok((length > 0).then_some((chunk, file)))
+    })
 }
 
 fn layer_path(directory: &Path, layer: &str) -> PathBuf {
@@ -120,6 +147,7 @@ impl Drop for Underway {
 async fn follow(directory: &Path) -> io::Result<()> {
     let mut underway: Option<Underway> = None;
     let mut told = State::default();
+    let mut said = Instant::now();
     loop {
         let builds = read_orders(directory).unwrap_or_default();
         let next = builds.orders.iter().find(|order| is_open(directory, order));
@@ -140,7 +168,15 @@ async fn follow(directory: &Path) -> io::Result<()> {
             .iter()
             .filter_map(|order| Some((order.build, read_result(directory, order.build)?)))
             .collect();
-        let state = State { digest: builds.digest.clone(), doing, results };
+        let saying = match &underway {
+            Some(one) if said.elapsed() >= SAY => {
+                said = Instant::now();
+                Some((one.order.build, one.log.tail()))
+            }
+            Some(one) => told.saying.clone().filter(|(build, _)| *build == one.order.build),
+            None => None,
+        };
+        let state = State { digest: builds.digest.clone(), doing, saying, results };
         if state != told {
             put(&directory.join("state.json"), &serde_json::to_vec(&state)?)?;
             told = state;
@@ -207,6 +243,23 @@ fn forget(directory: &Path, builds: &Builds) -> io::Result<()> {
         let path = entry?.path();
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if !needed.iter().any(|image| image.split('.').any(|layer| layer == name)) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    forget_builds(directory, builds)
+}
+
+/// Removes what old builds came to and said, but for those that are ordered.
+fn forget_builds(directory: &Path, builds: &Builds) -> io::Result<()> {
+    for folder in ["results", "logs"] {
+        let entries = std::fs::read_dir(directory.join(folder))?.flatten().map(|entry| entry.path());
+        let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u32>().ok();
+        let mut found: Vec<(u32, PathBuf)> =
+            entries.filter_map(|path| Some((number(&path)?, path))).collect();
+        found.retain(|(build, _)| builds.orders.iter().all(|order| order.build != *build));
+        found.sort_unstable();
+        let surplus = found.len().saturating_sub(KEPT);
+        for (_, path) in found.into_iter().take(surplus) {
             std::fs::remove_file(path)?;
         }
     }

@@ -73,8 +73,15 @@ pub(crate) struct Web {
     pub(crate) health_path: Option<String>,
     pub(crate) ram_mb: u32,
     pub(crate) restarts: u32,
+    /// How long it may take until it answers.
+    #[serde(default = "a_minute")]
+    pub(crate) start_seconds: u64,
     /// For how long it goes on serving what still comes, once traffic has moved.
     pub(crate) drain_seconds: Option<u64>,
+}
+
+const fn a_minute() -> u64 {
+    60
 }
 
 /// How a builder stands, in `state.json`.
@@ -84,6 +91,9 @@ pub(crate) struct State {
     pub(crate) digest: String,
     /// What it does, while it does something.
     pub(crate) doing: Option<String>,
+    /// The build that is under way, and the end of what it has said so far.
+    #[serde(default)]
+    pub(crate) saying: Option<(u32, String)>,
     /// Results by build.
     pub(crate) results: BTreeMap<u32, Outcome>,
 }

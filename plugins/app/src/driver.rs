@@ -70,6 +70,7 @@ impl Driver for Role {
         match self {
             // What has crashed three times will crash again.
             Self::Web(serving) if serving.failures >= 3 => Duration::ZERO,
+            Self::Web(serving) => Duration::from_secs(serving.told.start_seconds),
             _ => Duration::from_secs(60),
         }
     }
@@ -81,13 +82,16 @@ impl Driver for Role {
                 Self::Build(builds) => {
                     let state = state(node).await.unwrap_or_default();
                     let told = builds.orders.iter().filter_map(|order| {
-                        let outcome = state.results.get(&order.build)?;
-                        Some(
-                            order
-                                .releases
-                                .iter()
-                                .map(move |release| (format!("releases/{release}"), json!(outcome))),
-                        )
+                        let outcome = match (state.results.get(&order.build), &state.saying) {
+                            (Some(outcome), _) => json!(outcome),
+                            // No more than that: what the release has of an earlier build stays.
+                            (None, Some((build, log))) if *build == order.build => {
+                                json!({ "build_log": log })
+                            }
+                            (None, _) => return None,
+                        };
+                        let items = order.releases.iter().map(|release| format!("releases/{release}"));
+                        Some(items.map(move |item| (item, outcome.clone())))
                     });
                     told.flatten().collect()
                 }

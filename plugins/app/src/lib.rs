@@ -6,6 +6,7 @@
 
 mod actions;
 mod build;
+mod commands;
 mod document;
 mod driver;
 mod environment;
@@ -28,6 +29,7 @@ pub fn plugin() -> Plugin {
         .child::<EnvVar>()
         .binding::<Binding>()
         .managed_child::<Release>()
+        .complete(rules::complete)
         .migrations(migrations!())
         .settings::<Settings>()
         .plan_all(plan::plan)
@@ -36,5 +38,5 @@ pub fn plugin() -> Plugin {
         .engine("app-build", build::engine)
         .engine("app-run", sandbox::engine)
         .engine("app-inside", sandbox::inside);
-    actions::declare(plugin)
+    commands::declare(actions::declare(plugin))
 }

@@ -19,23 +19,26 @@ pub(crate) fn plan(app: &Desired<App>) -> Result<Planned, PlanError> {
     let settings: Settings = app.settings()?;
     let releases: Vec<Release> = app.children::<Release>()?.into_iter().map(|release| release.spec).collect();
     let mut planned = Planned::default();
+    let standing = Standing::of(&app.spec, &releases, app.nodes());
     let environment = Environment::of(app)?;
     // What cannot be said at the moment is not what has changed.
     if !environment.is_unsettled
         && let Some(release) = due(&app.spec, Current::of(&app.spec, &environment.values), &releases)
     {
         planned.rows.push(NewRow::of(&release));
+        // The new one counts as well.
+        let most = settings.releases.max(1) - 1;
+        planned.gone = surplus(&releases, standing.serving, most);
     }
-    let standing = Standing::of(&app.spec, &releases, app.nodes());
     planned.nodes.push(builder(app, &settings, &releases, &standing));
     let is_stopped = app.spec.stopped == Some(true);
     if !is_stopped {
         for release in standing.wanted() {
             for index in 0..app.spec.replicas {
-                planned.nodes.extend(web(app, release, index, None));
+                planned.nodes.extend(web(app, &settings, release, index, false));
             }
         }
-        let draining = draining(app, &releases, &standing, settings.drain_seconds);
+        let draining = draining(app, &settings, &releases, &standing);
         planned.nodes.extend(draining);
     }
     tell(&mut planned, app, &releases, &standing, is_stopped);
@@ -66,6 +69,12 @@ fn backend(node: &ObservedNode) -> Option<SocketAddr> {
         Some(Ok(port)) if address.ip().is_loopback() => Some(SocketAddr::from(([127, 0, 0, 1], port))),
         _ => Some(address),
     }
+}
+
+/// The oldest releases, so that `most` are left beside the one that serves.
+fn surplus(releases: &[Release], serving: Option<u32>, most: usize) -> Vec<String> {
+    let others = releases.iter().rev().filter(|release| Some(release.number) != serving);
+    others.skip(most).map(|release| format!("releases/{}", release.number)).collect()
 }
 
 /// Which release is to serve and which does.
@@ -146,7 +155,7 @@ fn builder(
         }
     }
     let builds = Builds {
-        token: app.spec.build_token.expose().clone(),
+        token: token(app),
         settings: settings.clone(),
         deploy_key: app.spec.deploy_key.as_ref().map(|key| key.expose().clone()),
         orders,
@@ -157,7 +166,17 @@ fn builder(
     NodeSpec::new(BUILD_PLACE, BUILD_PORT, json!(Document::Build(builds)))
 }
 
-fn web(app: &Desired<App>, release: &Release, index: u32, drain_seconds: Option<u64>) -> Option<NodeSpec> {
+fn token(app: &Desired<App>) -> String {
+    app.spec.build_token.as_ref().map(|token| token.expose().clone()).unwrap_or_default()
+}
+
+fn web(
+    app: &Desired<App>,
+    settings: &Settings,
+    release: &Release,
+    index: u32,
+    is_draining: bool,
+) -> Option<NodeSpec> {
     let language = release.language.clone()?;
     let port = metapaas_runtimes::runtime(&language)?.port;
     let builder = app.nodes().iter().find(|node| node.place == BUILD_PLACE);
@@ -167,14 +186,15 @@ fn web(app: &Desired<App>, release: &Release, index: u32, drain_seconds: Option<
         layers: builder
             .and_then(ObservedNode::main_address)
             .map(|address| format!("http://{address}/layers")),
-        token: app.spec.build_token.expose().clone(),
+        token: token(app),
         command: release.command.clone().or_else(|| release.default_command.clone())?,
         language,
         env: release.env.expose().clone(),
         health_path: app.spec.health_path.clone(),
         ram_mb: app.spec.ram_mb,
         restarts: app.spec.restarts.unwrap_or_default(),
-        drain_seconds,
+        start_seconds: settings.start_seconds,
+        drain_seconds: is_draining.then_some(settings.drain_seconds),
     };
     let mut node = NodeSpec::new(web_place(release.number, index), port, json!(Document::Web(web)));
     node.resources = BTreeMap::from([
@@ -188,16 +208,16 @@ fn web(app: &Desired<App>, release: &Release, index: u32, drain_seconds: Option<
 /// Nodes of releases that no longer serve, until they say that they have drained.
 fn draining(
     app: &Desired<App>,
+    settings: &Settings,
     releases: &[Release],
     standing: &Standing<'_>,
-    drain_seconds: u64,
 ) -> Vec<NodeSpec> {
     let stays = |node: &&ObservedNode| node.is_healthy() && node.facts.get("drained") != Some(&json!(true));
     let nodes = app.nodes().iter().filter(stays).filter_map(place);
     let nodes = nodes.filter(|(release, _)| standing.wanted().all(|wanted| wanted.number != *release));
     let specs = nodes.filter_map(|(number, index)| {
         let release = releases.iter().find(|release| release.number == number)?;
-        web(app, release, index, Some(drain_seconds))
+        web(app, settings, release, index, true)
     });
     specs.collect()
 }
@@ -241,6 +261,13 @@ fn tell(
     } else if let Some(node) = sick {
         ("HealthCheckFailed", "HEALTH_CHECK_FAILED", node.message.clone())
     } else {
+        if !is_stopped && !standing.is_serving(target) {
+            let is_built = target.image.is_some();
+            let (reason, what) =
+                if is_built { ("ReleaseStarting", "starting") } else { ("ReleaseBuilding", "being built") };
+            planned.pending =
+                Some(Problem { reason, message: format!("release {} is {what}", target.number) });
+        }
         return;
     };
     let (item, code) = (format!("releases/{}", target.number), code.to_owned());

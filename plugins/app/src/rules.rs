@@ -2,8 +2,8 @@
 
 #![expect(clippy::ptr_arg, reason = "a check takes the field's own type")]
 
-use metapaas_core::FieldProblem;
 use metapaas_core::route::host_name;
+use metapaas_core::{FieldProblem, Secret};
 use url::Url;
 
 use crate::types::{App, EnvVar};
@@ -110,6 +110,14 @@ pub(crate) fn env_var(new: &EnvVar, _: Option<&EnvVar>) -> Vec<FieldProblem> {
         problems.push(FieldProblem::new("value", "it may not hold NUL"));
     }
     problems
+}
+
+/// What a tenant does not choose.
+pub(crate) fn complete(new: App, old: Option<&App>) -> App {
+    match old {
+        None => App { build_token: Some(Secret::generate()), ..new },
+        Some(_) => new,
+    }
 }
 
 pub(crate) fn app(new: &App, _: Option<&App>) -> Vec<FieldProblem> {

@@ -20,8 +20,12 @@ pub struct Settings {
     pub build_disk_mb: u64,
     /// How much of what a build says is kept, in KiB.
     pub build_log_kb: u64,
+    /// How long an app may take until it answers.
+    pub start_seconds: u64,
     /// How many builds of an app are kept for rollbacks.
     pub images: usize,
+    /// How many releases of an app are kept, the one that serves aside.
+    pub releases: usize,
     /// How long nodes of the last release go on after traffic has moved.
     pub drain_seconds: u64,
 }
@@ -35,7 +39,9 @@ impl Default for Settings {
             build_ram_mb: 4096,
             build_disk_mb: 4096,
             build_log_kb: 1024,
+            start_seconds: 60,
             images: 10,
+            releases: 50,
             drain_seconds: 10,
         }
     }

@@ -42,9 +42,9 @@ pub struct App {
     /// Host names of your own that lead to the app.
     #[field(mutable, default = Vec::new(), check = rules::domains)]
     pub domains: Vec<String>,
-    /// What the nodes of the app show each other.
-    #[field(default = Secret::generate())]
-    pub build_token: Secret<String>,
+    /// What the nodes of the app show each other; for them alone.
+    #[field(output)]
+    pub build_token: Option<Secret<String>>,
     /// Where it is served.
     #[field(output)]
     pub url: Option<String>,

@@ -39,7 +39,7 @@ impl World {
             ram_mb: 256,
             health_path: None,
             domains: Vec::new(),
-            build_token: Secret::new("token".into()),
+            build_token: Some(Secret::new("token".into())),
             url: None,
             release: None,
             deploys: None,
@@ -81,6 +81,7 @@ impl World {
                     planned.outputs["release"].as_u64().map(|number| number.try_into().unwrap());
                 return planned;
             };
+            self.releases.retain(|one| !planned.gone.contains(&format!("releases/{}", one.number)));
             self.releases.push(Release::from_spec(&row.spec).unwrap());
         }
     }
@@ -159,14 +160,17 @@ fn serving() -> World {
     let mut world = World::new();
     let planned = world.plan();
     assert_eq!((places(&planned), state(&planned, 1)), (vec!["build-0"], "BUILDING"));
+    assert_eq!(planned.pending.as_ref().unwrap().reason, "ReleaseBuilding");
     world.nodes(&planned, "");
     world.built(Some("s1.d1"));
     let planned = world.plan();
     assert_eq!((places(&planned), state(&planned, 1)), (vec!["build-0", "web-1-0", "web-1-1"], "STARTING"));
+    assert_eq!(planned.pending.as_ref().unwrap().reason, "ReleaseStarting");
     assert_eq!(world.app.release, None);
     world.nodes(&planned, "");
     let planned = world.plan();
     assert_eq!((world.app.release, state(&planned, 1)), (Some(1), "SERVING"));
+    assert_eq!(planned.pending, None);
     world
 }
 
@@ -224,6 +228,18 @@ fn a_failed_build_and_a_rollback_change_nothing_that_serves() {
     world.env.push(EnvVar { key: "A".into(), value: None, secret: Some(Secret::new("s".into())) });
     world.plan();
     assert_eq!((world.releases[3].build, &world.releases[3].env_names), (1, &vec!["A".to_owned()]));
+}
+
+#[test]
+fn old_releases_go_but_the_one_that_serves_stays() {
+    let mut world = serving();
+    for count in 0..60 {
+        world.env = vec![EnvVar { key: "A".into(), value: Some(count.to_string()), secret: None }];
+        world.plan();
+    }
+    let numbers: Vec<u32> = world.releases.iter().map(|release| release.number).collect();
+    assert_eq!(numbers, [1].into_iter().chain(12..=61).collect::<Vec<u32>>());
+    assert_eq!(world.app.release, Some(1));
 }
 
 #[test]

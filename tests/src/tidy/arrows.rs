@@ -10,6 +10,7 @@ const FOLDER: &str = "metapaas-core/src/";
 /// What describes; no effects.
 const DATA: &[&str] = &[
     "action",
+    "command",
     "describe",
     "descriptor",
     "error",

@@ -37,6 +37,24 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_fo
     ("requirements.txt", ""),
 ];
 
+/// The same, told what to say by its environment.
+pub(super) const GREETER: [(&str, &str); 2] = [
+    (
+        "app.py",
+        r#"import http.server, os
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(os.environ.get("GREETING", "none").encode())
+
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"#,
+    ),
+    ("requirements.txt", ""),
+];
+
 /// Tells what it can do, and tries what it should not.
 pub(super) const PROBE: [(&str, &str); 2] = [
     (

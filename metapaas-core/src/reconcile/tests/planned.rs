@@ -34,6 +34,8 @@ fn plan(press: &Desired<Press>) -> Result<Planned, PlanError> {
         let number = newest.map_or(0, |edition| edition.number) + 1;
         let (text, pages, state) = (press.spec.text.clone(), None, Some("new".to_owned()));
         planned.rows.push(NewRow::of(&Edition { number, text, pages, state }));
+        let old = editions.iter().rev().skip(1);
+        planned.gone = old.map(|edition| format!("editions/{}", edition.spec.number)).collect();
     }
     let texts: Vec<&str> = editions.iter().map(|edition| edition.spec.text.as_str()).collect();
     planned.nodes.push(NodeSpec::new("printer", 80, json!(texts)));
@@ -41,6 +43,10 @@ fn plan(press: &Desired<Press>) -> Result<Planned, PlanError> {
     if let Some(edition) = newest.filter(|edition| is_printed && edition.pages.is_some()) {
         planned.outputs.insert("current".into(), json!(edition.number));
         planned.outputs.insert(format!("editions/{}", edition.number), json!({ "state": "printed" }));
+    }
+    if let Some(edition) = newest.filter(|edition| edition.pages.is_none()) {
+        let message = format!("edition {} is not printed", edition.number);
+        planned.pending = Some(Problem { reason: "Unprinted", message });
     }
     if let Some(edition) = newest.filter(|edition| edition.text == "nonsense") {
         let message = "nobody reads that".to_owned();
@@ -130,10 +136,22 @@ async fn a_plan_makes_rows_and_nodes_tell_of_them() {
 
         world.say("two").await;
         assert_eq!(values(&world.press().await, &["current"]), [json!(1)], "the second is not printed yet");
+        world.print(&[("1", 4)]).await;
+        let press = world.press().await;
+        assert_eq!(ready(&press)["reason"], "Unprinted", "its node is as planned, and still");
+        assert_eq!(press.meta.status, "UPDATING");
+        assert!(press.meta.observed_generation < press.meta.generation);
         world.print(&[("1", 4), ("2", 5)]).await;
         assert_eq!(values(&world.press().await, &["current"]), [json!(2)]);
         let count = world.database.int("SELECT count(*) FROM press_editions").await;
         assert_eq!(count, Some(2), "each change makes one");
+
+        world.say("three").await;
+        world.print(&[("2", 5), ("3", 6)]).await;
+        let press = world.press().await;
+        assert_eq!((values(&press, &["current"]), press.meta.status.as_str()), (vec![json!(3)], "ACTIVE"));
+        let numbers = world.database.int("SELECT sum(number) FROM press_editions").await;
+        assert_eq!(numbers, Some(2 + 3), "the plan has given the first up");
     }
 }
 

@@ -101,7 +101,7 @@ impl Repository {
         let wanted = order.commit.as_ref().unwrap_or(&order.git_ref);
         let mut fetch = self.command(&["fetch", "--quiet", "--depth", "1", "--no-tags", "--force", "--"]);
         fetch.arg(&order.repo).arg(format!("{wanted}:refs/metapaas/target"));
-        let fetched = step::run(fetch, log, &self.directory, most_mb).await;
+        let fetched = step::run(fetch, "git", log, &self.directory, most_mb).await;
         fetched.map_err(|error| explain(&error, &order.repo, wanted))?;
         let mut parse = self.command(&["rev-parse", "--verify", "--quiet"]);
         parse.arg("refs/metapaas/target^{commit}");

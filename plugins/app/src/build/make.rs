@@ -118,8 +118,10 @@ async fn dependencies(
     }
     for command in installing {
         log.step(&command.join(" "));
+        // What it does, without all its options.
+        let name = command.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(" ");
         let run = inside(directory, app, runtime, command, builds, user)?;
-        step::run(run, log, app, builds.settings.build_disk_mb).await?;
+        step::run(run, &name, log, app, builds.settings.build_disk_mb).await?;
     }
     log.step("keeping the dependencies");
     let folder = app.join(&runtime.installs);

@@ -14,9 +14,15 @@ const MEASURE: Duration = Duration::from_secs(1);
 /// The longest line that is read as one.
 const LINE: u64 = 64 * 1024;
 
-/// Runs `command`; fails when it does, or when `room` grows beyond `most_mb`. The message ends with its last words.
-pub(super) async fn run(mut command: Command, log: &Log, room: &Path, most_mb: u64) -> Result<(), String> {
-    let name = command.as_std().get_program().to_string_lossy().into_owned();
+/// Runs `command`, which tenants know as `name`; fails when it does, or when `room` grows beyond `most_mb`. The message
+/// ends with its last words.
+pub(super) async fn run(
+    mut command: Command,
+    name: &str,
+    log: &Log,
+    room: &Path,
+    most_mb: u64,
+) -> Result<(), String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| format!("{name} cannot be started: {error}"))?;
     let (output, errors) = (child.stdout.take(), child.stderr.take());

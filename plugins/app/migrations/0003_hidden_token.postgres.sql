@@ -1,0 +1,1 @@
+ALTER TABLE "app_instances" ALTER COLUMN "build_token" DROP NOT NULL;
