@@ -118,9 +118,8 @@ pub(crate) fn bucket(whole: &Desired<S3Instance>, change: &Admission<Bucket>) ->
     if change.kind == ChangeKind::Create && bucket.name == whole.spec.bucket_name {
         problems.push(FieldProblem::new("name", "the instance's own bucket has this name; choose another"));
     }
-    if change.kind == ChangeKind::Create {
-        problems.extend(named("name", engine::of(&whole.meta.version).refuses_bucket(bucket.name.as_str())));
-    }
+    let refusal = engine::of(&whole.meta.version).refuses_bucket(bucket.name.as_str());
+    problems.extend(named("name", refusal.filter(|_| change.kind == ChangeKind::Create)));
     needs(
         &mut problems,
         &whole.meta.version,
@@ -154,13 +153,8 @@ pub(crate) fn policy(whole: &Desired<S3Instance>, change: &Admission<Policy>) ->
 }
 
 pub(crate) fn user(whole: &Desired<S3Instance>, change: &Admission<User>) -> Result<(), Denial> {
-    match change.kind {
-        ChangeKind::Create => {
-            let refusal = engine::of(&whole.meta.version).refuses_user(&change.row.spec.name);
-            verdict(named("name", refusal).into_iter().collect())
-        }
-        _ => Ok(()),
-    }
+    let refusal = engine::of(&whole.meta.version).refuses_user(&change.row.spec.name);
+    verdict(named("name", refusal.filter(|_| change.kind == ChangeKind::Create)).into_iter().collect())
 }
 
 pub(crate) fn access_key(whole: &Desired<S3Instance>, change: &Admission<AccessKey>) -> Result<(), Denial> {
