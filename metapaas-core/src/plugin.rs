@@ -43,7 +43,7 @@ pub struct Plugin {
     /// Commands that it adds to the command line.
     pub commands: Vec<PluginCommand>,
     /// Versions that instances may choose, newest first, by slug.
-    pub versions: Vec<(&'static str, &'static [&'static str])>,
+    pub versions: Vec<(&'static str, VersionsFn)>,
     /// Types whose rows plans make; they are among `types` too.
     pub managed: Vec<&'static TypeDescriptor>,
     /// Types whose rows bind their instance to others; they are among `types` too.
@@ -56,6 +56,9 @@ pub struct Plugin {
 
 /// Tells what is wrong with the settings that an operator has given for a plugin.
 pub type CheckSettings = fn(&Value) -> Result<(), String>;
+
+/// The versions that instances may choose, newest first, by what the operator has set for the plugin.
+pub type VersionsFn = Arc<dyn Fn(&Value) -> Vec<&'static str> + Send + Sync>;
 
 /// Makes the driver of one node.
 pub type MakeDriver = fn() -> Box<dyn Driver>;
@@ -268,7 +271,22 @@ impl Plugin {
     /// Sets the versions that instances of `T` may choose, newest first. Without it, the plugin's own is the one.
     #[must_use]
     pub fn versions<T: PaasType>(mut self, versions: &'static [&'static str]) -> Self {
-        self.versions.push((T::DESCRIPTOR.slug, versions));
+        self.versions.push((T::DESCRIPTOR.slug, Arc::new(|_| versions.to_vec())));
+        self
+    }
+
+    /// As [`Self::versions`], where the operator's settings decide which ones there are. Instances keep a version that is
+    /// no longer among them.
+    #[must_use]
+    pub fn versions_by<T: PaasType, S: DeserializeOwned + 'static>(
+        mut self,
+        versions: fn(&S) -> &'static [&'static str],
+    ) -> Self {
+        // Settings of another form have stopped the server before they get here.
+        let by: VersionsFn = Arc::new(move |settings| {
+            S::deserialize(settings).map_or_else(|_| Vec::new(), |set| versions(&set).to_vec())
+        });
+        self.versions.push((T::DESCRIPTOR.slug, by));
         self
     }
 }

@@ -81,7 +81,6 @@ impl Registry {
                 } else {
                     roots.insert(ty.slug, index);
                 }
-                let versions = plugin.versions.iter().find(|(slug, _)| *slug == ty.slug);
                 types.push(RegisteredType {
                     index,
                     ty,
@@ -98,8 +97,7 @@ impl Registry {
                         .iter()
                         .map(|field| field.pattern.and_then(|pattern| check::compile(pattern).ok()))
                         .collect(),
-                    versions: versions
-                        .map_or_else(|| vec![plugin.version], |(_, versions)| versions.to_vec()),
+                    versions: versions(plugin, ty, &json!({})),
                 });
             }
         }
@@ -126,6 +124,10 @@ impl Registry {
                     Err(message) => mistakes.push(format!("[plugins.{name}]: {message}")),
                 },
             }
+        }
+        for registered in &mut self.types {
+            let settings = &self.settings[registered.plugin];
+            registered.versions = versions(&self.plugins[registered.plugin], registered.ty, settings);
         }
         if mistakes.is_empty() { Ok(self) } else { Err(mistakes) }
     }
@@ -231,6 +233,12 @@ impl RegisteredType {
         let fields = self.ty.fields.iter().filter(|field| field.iam.is_some());
         actions.chain(fields.map(|field| self.ty.field_permission(field.name))).collect()
     }
+}
+
+/// The versions that the plugin declares for a type, else its own.
+fn versions(plugin: &Plugin, ty: &TypeDescriptor, settings: &Value) -> Vec<&'static str> {
+    let declared = plugin.versions.iter().find(|(slug, _)| *slug == ty.slug);
+    declared.map_or_else(|| vec![plugin.version], |(_, versions)| versions(settings))
 }
 
 /// The actions that the plugin declares for a type, and the framework's own.

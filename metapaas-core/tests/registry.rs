@@ -107,7 +107,10 @@ fn plans_and_drivers_must_belong_to_types() {
         vec![foreign(|plugin| plugin.plans.push(("other", Arc::new(|_| Ok(Planned::default())))))],
         &["FOREIGN_TYPE", "MISSING_DRIVER"],
     );
-    check(vec![foreign(|plugin| plugin.versions.push(("other", &["1"])))], &["FOREIGN_TYPE"]);
+    check(
+        vec![foreign(|plugin| plugin.versions.push(("other", Arc::new(|_| vec!["1"]))))],
+        &["FOREIGN_TYPE"],
+    );
     check(
         vec![foreign(|plugin| plugin.plans.push(("site", Arc::new(|_| Ok(Planned::default())))))],
         &["MISSING_DRIVER"],

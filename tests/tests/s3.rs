@@ -4,6 +4,7 @@ mod clients;
 mod crashes;
 mod examples;
 mod rules;
+mod rustfs;
 
 use metapaas_tests::harness::{Answer, Installation, On};
 use reqwest::Method;
@@ -13,6 +14,23 @@ use crate::PROGRAM;
 
 /// Where S3 instances are.
 const INSTANCES: &str = "/v1/types/s3/instances";
+
+/// The RustFS program to run the suites on instead of the engine that comes with the platform.
+fn rustfs() -> Option<String> {
+    std::env::var("METAPAAS_TEST_RUSTFS").ok()
+}
+
+/// Settings that make new instances run RustFS.
+fn environment(program: &str) -> [(&'static str, String); 1] {
+    [("METAPAAS_PLUGINS", format!("{{s3={{engine=\"rustfs\",rustfs=\"{program}\"}}}}"))]
+}
+
+/// An installation whose S3 instances run the engine under test.
+async fn installation(on: On) -> Installation {
+    let settings = rustfs().map(|program| environment(&program));
+    let settings = settings.iter().flatten().map(|(name, value)| (*name, value.as_str()));
+    Installation::start_with(PROGRAM, on, &settings.collect::<Vec<_>>()).await
+}
 
 /// An installation with an S3 instance.
 struct Storage {
@@ -26,7 +44,16 @@ struct Storage {
 impl Storage {
     /// Makes an instance `s3-data` with these fields besides.
     async fn start(on: On, fields: Value) -> Self {
-        let installation = Installation::start(PROGRAM, on).await;
+        Self::on(installation(on).await, fields).await
+    }
+
+    /// The same with settings of its own.
+    async fn start_with(on: On, fields: Value, environment: &[(&str, String)]) -> Self {
+        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Self::on(Installation::start_with(PROGRAM, on, &environment).await, fields).await
+    }
+
+    async fn on(installation: Installation, fields: Value) -> Self {
         let created = create(&installation, "s3-data", fields).await.expect(201).body;
         let path = format!("{INSTANCES}/{}", created["id"].as_str().unwrap());
         Self { installation, path, created }

@@ -43,7 +43,7 @@ pub(crate) struct Store {
 impl Store {
     /// Opens a data directory and removes what a crash left in it.
     pub(crate) fn open(root: &Path) -> Result<Self, Fault> {
-        let blobs = Arc::new(Blobs::open(root)?);
+        let blobs = Blobs::open(root)?;
         let index = Arc::new(Index::open(root, blobs.clone())?);
         blobs.sweep(|id| index.read(|tables| tables.knows_file(id)).unwrap_or(true))?;
         Ok(Self { blobs, index })

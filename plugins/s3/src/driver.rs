@@ -52,11 +52,13 @@ impl Driver for Storage {
                 return BTreeMap::new();
             };
             let totals = [("objects", usage.objects), ("bytes", usage.bytes), ("requests", usage.requests)];
+            // There is a request in any case, the one that tried it out: none means that nobody counts.
+            let totals = totals.into_iter().filter(|(name, value)| *name != "requests" || *value > 0);
             let totals = totals.map(|(name, value)| (name.to_owned(), json!(value)));
             let buckets = usage.buckets.iter().map(|(name, bucket)| {
                 (format!("buckets/{name}"), json!({ "objects": bucket.objects, "bytes": bucket.bytes }))
             });
-            totals.into_iter().chain(buckets).collect()
+            totals.chain(buckets).collect()
         })
     }
 }

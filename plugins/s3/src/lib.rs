@@ -1,18 +1,21 @@
 //! The s3 type: object storage on a node of its own, with buckets, users, access keys and policies.
 //!
 //! [`types`] is what a tenant can ask for, [`rules`] what goes together, [`plan`] what a node is told, [`driver`] how it
-//! gets there, by one of the servers in [`engine`], [`offer`] what other instances can be bound to.
+//! gets there, by one of the servers in [`engine`], which [`settings`] choose; [`offer`] is what other instances can be
+//! bound to.
 
 mod driver;
 mod engine;
 mod offer;
 mod plan;
 mod rules;
+mod settings;
 mod sign;
 mod types;
 
 use metapaas_core::{ActionCall, ActionError, Plugin, migrations};
 
+pub use crate::settings::{EngineName, Settings};
 pub use crate::types::{AccessKey, Bucket, Encryption, Policy, RetentionMode, S3Instance, User, UserPolicy};
 
 /// What the plugin brings.
@@ -25,11 +28,13 @@ pub fn plugin() -> Plugin {
         .child::<AccessKey>()
         .child::<UserPolicy>()
         .migrations(migrations!())
-        .versions::<S3Instance>(engine::versions())
+        .settings::<Settings>()
+        .versions_by::<S3Instance, Settings>(engine::versions)
         .complete(rules::complete)
         .admit::<S3Instance, S3Instance>(rules::instance)
         .admit::<S3Instance, Bucket>(rules::bucket)
         .admit::<S3Instance, Policy>(rules::policy)
+        .admit::<S3Instance, User>(rules::user)
         .admit::<S3Instance, AccessKey>(rules::access_key)
         .admit::<S3Instance, UserPolicy>(rules::attachment)
         .leave(rules::leave)

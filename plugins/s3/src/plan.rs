@@ -7,7 +7,9 @@ use metapaas_s3d::document::{self, Document, Retention};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::engine;
 use crate::offer;
+use crate::settings::{EngineName, Settings};
 use crate::types::{AccessKey, Bucket, Encryption, Policy, RetentionMode, S3Instance, User, UserPolicy};
 
 /// The port that S3 answers on.
@@ -22,6 +24,9 @@ pub(crate) const ROOT: &str = "(root)";
 pub(crate) struct Wanted {
     /// Which engine it is for.
     pub(crate) version: String,
+    /// The operator's program for it, when it is not the platform's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) program: Option<String>,
     /// Rises when the server has to restart.
     pub(crate) restarts: Option<u32>,
     /// Buckets to let go, of which those in the document's `purge` go with all they hold.
@@ -33,6 +38,7 @@ pub(crate) struct Wanted {
 /// One node.
 pub(crate) fn nodes(instance: &Desired<S3Instance>) -> Result<Vec<NodeSpec>, PlanError> {
     let spec = &instance.spec;
+    let settings: Settings = instance.settings()?;
     let open = |secret: &Option<Secret<String>>| secret.as_ref().map(|secret| secret.expose().clone());
     let leaving = instance.leaving::<Bucket>()?;
     let own = document::Bucket {
@@ -49,6 +55,7 @@ pub(crate) fn nodes(instance: &Desired<S3Instance>) -> Result<Vec<NodeSpec>, Pla
     let policies = instance.children::<Policy>()?.into_iter();
     let wanted = Wanted {
         version: instance.meta.version.clone(),
+        program: (engine::of(&instance.meta.version).name() == EngineName::Rustfs).then_some(settings.rustfs),
         restarts: spec.restarts,
         leaving: leaving.iter().map(|row| row.spec.name.to_string()).collect(),
         document: Document {

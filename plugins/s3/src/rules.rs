@@ -79,6 +79,10 @@ fn needs(problems: &mut Vec<FieldProblem>, version: &str, wanted: &[(bool, Featu
     }
 }
 
+fn named(field: &str, refusal: Option<String>) -> Option<FieldProblem> {
+    refusal.map(|why| FieldProblem::new(field, why))
+}
+
 fn verdict(problems: Vec<FieldProblem>) -> Result<(), Denial> {
     if problems.is_empty() { Ok(()) } else { Err(Denial::Invalid(problems)) }
 }
@@ -95,6 +99,9 @@ pub(crate) fn instance(whole: &Desired<S3Instance>, change: &Admission<S3Instanc
             (encrypted, Feature::Encryption, "encryption"),
         ],
     );
+    if change.kind == ChangeKind::Create {
+        problems.extend(named("bucket_name", engine::of(version).refuses_bucket(spec.bucket_name.as_str())));
+    }
     let before = change.old.as_ref().map(|old| engine::of(&old.meta.version).name());
     if change.kind == ChangeKind::Update && before != Some(engine::of(version).name()) {
         problems.push(FieldProblem::new(
@@ -111,6 +118,8 @@ pub(crate) fn bucket(whole: &Desired<S3Instance>, change: &Admission<Bucket>) ->
     if change.kind == ChangeKind::Create && bucket.name == whole.spec.bucket_name {
         problems.push(FieldProblem::new("name", "the instance's own bucket has this name; choose another"));
     }
+    let refusal = engine::of(&whole.meta.version).refuses_bucket(bucket.name.as_str());
+    problems.extend(named("name", refusal.filter(|_| change.kind == ChangeKind::Create)));
     needs(
         &mut problems,
         &whole.meta.version,
@@ -124,10 +133,12 @@ pub(crate) fn bucket(whole: &Desired<S3Instance>, change: &Admission<Bucket>) ->
 }
 
 pub(crate) fn policy(whole: &Desired<S3Instance>, change: &Admission<Policy>) -> Result<(), Denial> {
+    let policy = &change.row.spec;
     if change.kind != ChangeKind::Delete {
-        return Ok(());
+        let problems = engine::of(&whole.meta.version).refuses_policy(&policy.document.0).into_iter();
+        return verdict(problems.map(|(at, why)| FieldProblem::new(format!("document{at}"), why)).collect());
     }
-    let name = &change.row.spec.name;
+    let name = &policy.name;
     let users = whole.children::<User>()?;
     let attached = whole.children::<UserPolicy>()?.into_iter().filter(|one| one.spec.name == *name);
     let owner = |id| users.iter().find(|user| user.meta.id == id).map(|user| user.spec.name.as_str());
@@ -139,6 +150,11 @@ pub(crate) fn policy(whole: &Desired<S3Instance>, change: &Admission<Policy>) ->
             names.join(", ")
         ))),
     }
+}
+
+pub(crate) fn user(whole: &Desired<S3Instance>, change: &Admission<User>) -> Result<(), Denial> {
+    let refusal = engine::of(&whole.meta.version).refuses_user(&change.row.spec.name);
+    verdict(named("name", refusal.filter(|_| change.kind == ChangeKind::Create)).into_iter().collect())
 }
 
 pub(crate) fn access_key(whole: &Desired<S3Instance>, change: &Admission<AccessKey>) -> Result<(), Denial> {

@@ -63,7 +63,9 @@ async fn objects_come_and_go(on: On) {
     };
     seen("bytes", 64 << 20).await;
     seen("objects", 4).await;
-    seen("requests", 20).await;
+    if super::rustfs().is_none() {
+        seen("requests", 20).await;
+    }
 }
 
 async fn a_user_may_what_its_policies_say(on: On) {
@@ -110,7 +112,9 @@ async fn what_a_bucket_promises_it_keeps() {
                          "retention_mode": "compliance", "retention_days": 1 });
     storage.make("/buckets", locked).await;
     storage.make("/buckets", json!({ "name": "site", "public": true })).await;
-    storage.scenario(None, &["quota", "small"]).await;
+    // RustFS has no code of its own for it.
+    let refusal = if super::rustfs().is_some() { "InvalidRequest" } else { "QuotaExceeded" };
+    storage.scenario(None, &["quota", "small", refusal]).await;
     storage.scenario(None, &["locked", "ledger"]).await;
 
     storage.scenario(None, &["presign", "site", "index.html"]).await;
@@ -123,6 +127,10 @@ async fn what_a_bucket_promises_it_keeps() {
         Command::new("curl").args(["-fsS", &format!("{endpoint}/site/index.html")]).output().unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("403"), "{refused:?}");
 
+    if super::rustfs().is_some() {
+        let _ = storage.call(Method::PATCH, "", json!({ "mfa_delete": true })).await.expect(400);
+        return;
+    }
     let on = storage.patch("", json!({ "mfa_delete": true })).await;
     storage.scenario(None, &["mfa", "data-bucket", on["mfa_secret"].as_str().unwrap()]).await;
 }

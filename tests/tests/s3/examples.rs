@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use metapaas_tests::harness::{Installation, On};
+use metapaas_tests::harness::On;
 use metapaas_tests::workspace_root;
 
 use crate::PROGRAM;
@@ -26,7 +26,7 @@ fn script(page: &str) -> String {
 async fn the_page_works_as_it_is_written() {
     let page = std::fs::read_to_string(workspace_root().join("book/src/s3.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let installation = Installation::start(PROGRAM, On::Sqlite).await;
+    let installation = super::installation(On::Sqlite).await;
     let bin = folder.path().join("bin");
     std::fs::create_dir(&bin).unwrap();
     std::os::unix::fs::symlink(PROGRAM, bin.join("metapaas")).unwrap();

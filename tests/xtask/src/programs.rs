@@ -75,6 +75,21 @@ pub(crate) fn install(ctx: &Context, packages: &[&str]) -> Result<(), Error> {
     ctx.run(apt().args(["install", "--quiet", "--yes", "--no-install-recommends"]).args(packages))
 }
 
+/// Where RustFS is: in PATH, or where cargo installs programs.
+pub(crate) fn rustfs() -> Result<PathBuf, Error> {
+    let installed = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+    let found = Program { name: "rustfs", package: "" }.path();
+    let found = found.or_else(|| installed.map(|home| home.join("bin/rustfs")).filter(|file| file.is_file()));
+    found.ok_or(Error::NoTool {
+        tool: "rustfs",
+        purpose: "the test of the engine `rustfs`",
+        install: "sudo apt-get install -y protobuf-compiler\n    \
+                  cargo install rustfs --version 1.0.1 --locked --ignore-rust-version",
+    })
+}
+
 fn absent(missing: &[&&Program]) -> Error {
     let list = |part: fn(&Program) -> &str| {
         missing.iter().map(|program| part(program)).collect::<Vec<_>>().join(" ")

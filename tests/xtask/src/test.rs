@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that a fresh clone needs to see its tests pass.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::context::Context;
 use crate::docker::{self, Docker};
@@ -15,10 +15,29 @@ pub(crate) struct Options {
     /// Only tests whose name contains this text; the examples are left out then.
     #[arg(long)]
     filter: Option<String>,
+    /// Runs the S3 suites on this engine: `builtin`, or `rustfs`, which has to be installed.
+    #[arg(long, value_enum, default_value_t = Engine::Builtin)]
+    engine: Engine,
 }
+
+/// What S3 instances of tests run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    Builtin,
+    Rustfs,
+}
+
+/// Names the RustFS program to tests.
+const RUSTFS_VARIABLE: &str = "METAPAAS_TEST_RUSTFS";
 
 /// Runs all tests. The server ends and its directory goes whatever happens, as both are dropped here.
 pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
+    let rustfs = match options.engine {
+        Engine::Builtin => None,
+        Engine::Rustfs => Some(programs::rustfs()?),
+    };
+    // Of what others test, the engine changes nothing.
+    let filter = options.filter.clone().or_else(|| rustfs.is_some().then(|| "s3::".to_owned()));
     let own_server = std::env::var_os(URL_VARIABLE).is_none();
     let own_engine = std::env::var_os(docker::VARIABLE).is_none();
     let own = [own_server.then_some(&programs::POSTGRES), own_engine.then_some(&programs::DOCKER)];
@@ -45,14 +64,15 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     if let (true, Some(server), Some(engine), Some((python, node))) = (ready, &postgres, &engine, &tools) {
         stages.run("tests", || {
             let mut cargo = ctx.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
-            cargo.args(&options.filter).env(URL_VARIABLE, server.url());
+            cargo.args(&filter).env(URL_VARIABLE, server.url());
+            cargo.envs(rustfs.iter().map(|program| (RUSTFS_VARIABLE, program)));
             cargo.env(docker::VARIABLE, engine.socket());
             cargo.env(python::VARIABLE, python).env(node::VARIABLE, node);
             let (lines, ended) = ctx.run_keeping(&mut cargo, is_verdict);
             verdicts = lines;
             ended
         });
-        match options.filter {
+        match filter {
             None => stages.run("examples", || examples::run(ctx)),
             Some(_) => {
                 stages.leave_out("examples");

@@ -154,7 +154,8 @@ impl Service {
         claims: &Claims,
     ) -> Result<Received, Fault> {
         let key = encrypts.then_some(&live.key);
-        let sink = Sink::new(self.app.store.blobs.clone(), key, claims.hasher())?;
+        let is_large = length.is_some_and(|length| length > INLINE as u64);
+        let sink = Sink::new(self.app.store.blobs.clone(), key, claims.hasher(), is_large)?;
         let (written, received) = pour(sink, body, length).await?;
         add(&self.app.metrics.received, received);
         let Written { segment, inline, fresh, hasher } = written;

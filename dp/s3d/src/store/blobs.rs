@@ -2,13 +2,17 @@
 //!
 //! Names are random and never made from keys. A crash leaves files in `new/` that the index knows or not: the sweep
 //! at the start asks it and moves or removes them. So nothing else need be searched, however much is stored.
+//!
+//! While many are written, empty files are made in advance, and their names made to last together: a put then waits for
+//! its bytes alone.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use futures::Stream;
@@ -25,17 +29,24 @@ pub(crate) const STEP: usize = 8 * CHUNK;
 /// What is left free on the disk, so that deletes can still be written to the index.
 const RESERVE: u64 = 16 << 20;
 
+/// Files that are made in advance.
+const SPARES: usize = 64;
+
 /// The files of a data directory.
 #[derive(Debug)]
 pub(crate) struct Blobs {
     root: PathBuf,
     new: File,
+    /// Empty files in `new/` whose names last.
+    spares: Mutex<Vec<Uuid>>,
+    /// Asks for more of them.
+    thirst: Sender<()>,
     /// First segments of objects that are being read.
     readers: Mutex<HashMap<Uuid, usize>>,
 }
 
 impl Blobs {
-    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+    pub(crate) fn open(root: &Path) -> io::Result<Arc<Self>> {
         let new = root.join("new");
         fs::create_dir_all(&new)?;
         for shard in 0..=u8::MAX {
@@ -44,7 +55,49 @@ impl Blobs {
         for directory in [&new, &root.join("data"), root] {
             File::open(directory)?.sync_all()?;
         }
-        Ok(Self { root: root.to_owned(), new: File::open(new)?, readers: Mutex::default() })
+        let (thirst, asked) = channel();
+        let blobs = Arc::new(Self {
+            root: root.to_owned(),
+            new: File::open(new)?,
+            spares: Mutex::default(),
+            thirst,
+            readers: Mutex::default(),
+        });
+        let weak = Arc::downgrade(&blobs);
+        std::thread::Builder::new().name("spares".into()).spawn(move || make_spares(&weak, &asked))?;
+        Ok(blobs)
+    }
+
+    /// A file of a new name: one that was made in advance, or else one whose name does not last yet.
+    fn create(&self) -> io::Result<(Uuid, Option<File>)> {
+        let (spare, left) = {
+            let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+            (spares.pop(), spares.len())
+        };
+        if left < SPARES / 2 {
+            // The thread goes when this does.
+            let _ = self.thirst.send(());
+        }
+        match spare {
+            Some(id) => Ok((id, Some(OpenOptions::new().write(true).open(self.fresh(id))?))),
+            None => Ok((Uuid::now_v7(), None)),
+        }
+    }
+
+    fn fill_spares(&self) -> io::Result<()> {
+        let there = self.spares.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let made: Vec<Uuid> = (there..SPARES).map(|_| Uuid::now_v7()).collect();
+        let lasting = made
+            .iter()
+            .try_for_each(|id| File::create_new(self.fresh(*id)).map(drop))
+            .and_then(|()| self.sync_new());
+        if lasting.is_err() {
+            // The next start removes what cannot be removed now.
+            made.iter().for_each(|id| drop(fs::remove_file(self.fresh(*id))));
+        } else {
+            self.spares.lock().unwrap_or_else(PoisonError::into_inner).extend(made);
+        }
+        lasting
     }
 
     /// Makes the names of all files in `new/` last, before the index speaks of them.
@@ -88,6 +141,12 @@ impl Blobs {
         })
     }
 
+    /// Moves a file that the index knows to its place.
+    pub(crate) fn settle(&self, id: Uuid) {
+        // Where it fails the file is found in `new/` all the same, and moved at the next start.
+        let _ = fs::rename(self.fresh(id), self.settled(id));
+    }
+
     fn fresh(&self, id: Uuid) -> PathBuf {
         self.root.join("new").join(id.as_simple().to_string())
     }
@@ -103,12 +162,24 @@ impl Blobs {
     }
 }
 
+/// Makes files in advance whenever that is asked for, as long as the directory is in use.
+fn make_spares(blobs: &Weak<Blobs>, asked: &Receiver<()>) {
+    while asked.recv().is_ok() {
+        asked.try_iter().for_each(drop);
+        let Some(blobs) = blobs.upgrade() else { return };
+        // Without them puts make their own; a full disk is told to those.
+        let _ = blobs.fill_spares();
+    }
+}
+
 /// A file in `new/`. It is removed again unless the index comes to know it.
 #[derive(Debug)]
 pub(crate) struct Fresh {
     blobs: Arc<Blobs>,
     id: Uuid,
     is_kept: bool,
+    /// Whether its name is on the disk.
+    is_named: bool,
 }
 
 impl Fresh {
@@ -116,11 +187,14 @@ impl Fresh {
         self.id
     }
 
-    /// The index knows it now.
-    pub(crate) fn keep(mut self) {
+    pub(crate) fn is_named(&self) -> bool {
+        self.is_named
+    }
+
+    /// The index knows it now: it stays, and may be moved by [`Blobs::settle`].
+    pub(crate) fn keep(mut self) -> Uuid {
         self.is_kept = true;
-        // Where it fails the file is found in `new/` all the same, and moved at the next start.
-        let _ = fs::rename(self.blobs.fresh(self.id), self.blobs.settled(self.id));
+        self.id
     }
 }
 
@@ -139,6 +213,8 @@ pub(crate) struct Sink {
     id: Uuid,
     key: Option<(SegmentKey, String)>,
     file: Option<(File, Fresh)>,
+    /// Made in advance for it.
+    spare: Option<(File, Fresh)>,
     /// Not yet written: less than a chunk, or all of a segment that may become inline.
     held: Vec<u8>,
     chunks: u64,
@@ -155,12 +231,19 @@ pub(crate) struct Written {
 }
 
 impl Sink {
-    /// Encrypts when there is a key to do it under.
-    pub(crate) fn new(blobs: Arc<Blobs>, key: Option<&InstanceKey>, hasher: Hasher) -> io::Result<Self> {
+    /// Encrypts when there is a key to do it under. What `needs_file` gets one that is there already.
+    pub(crate) fn new(
+        blobs: Arc<Blobs>,
+        key: Option<&InstanceKey>,
+        hasher: Hasher,
+        needs_file: bool,
+    ) -> io::Result<Self> {
         blobs.check_room()?;
-        let id = Uuid::now_v7();
+        let (id, file) = if needs_file { blobs.create()? } else { (Uuid::now_v7(), None) };
+        let fresh = |id| Fresh { blobs: blobs.clone(), id, is_kept: false, is_named: true };
+        let spare = file.map(|file| (file, fresh(id)));
         let key = key.map(|key| key.segment_key(id)).transpose()?;
-        Ok(Self { blobs, id, key, file: None, held: vec![], chunks: 0, size: 0, hasher })
+        Ok(Self { blobs, id, key, file: None, spare, held: vec![], chunks: 0, size: 0, hasher })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -171,9 +254,14 @@ impl Sink {
             return Ok(());
         }
         if self.file.is_none() {
-            let fresh = Fresh { blobs: self.blobs.clone(), id: self.id, is_kept: false };
-            let file = File::create_new(self.blobs.fresh(self.id))?;
-            self.file = Some((file, fresh));
+            self.file = Some(match self.spare.take() {
+                Some(spare) => spare,
+                None => {
+                    let file = File::create_new(self.blobs.fresh(self.id))?;
+                    let (blobs, id) = (self.blobs.clone(), self.id);
+                    (file, Fresh { blobs, id, is_kept: false, is_named: false })
+                }
+            });
         }
         let Some((file, _)) = &mut self.file else { return Ok(()) };
         let Some((key, _)) = &self.key else {

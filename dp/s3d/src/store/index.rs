@@ -103,24 +103,24 @@ impl Index {
         File::open(root)?.sync_all()?;
         let database = Arc::new(RwLock::new(Some(database)));
         let (jobs, queue) = channel();
-        let (groups, dropped) = channel::<Vec<Uuid>>();
+        let (chores, waiting) = channel::<Chore>();
         let removed = Arc::new(Mutex::new(vec![]));
         let requests = Arc::new(AtomicU64::new(0));
         let index = Self { database: database.clone(), jobs, requests: requests.clone() };
         index.read(|reading| {
             for row in reading.table(GARBAGE)?.iter()? {
                 // The thread that receives is not yet running, so it is there.
-                let _ = groups.send(serde_json::from_slice(row?.1.value())?);
+                let _ = chores.send(Chore::Remove(serde_json::from_slice(row?.1.value())?));
             }
             Ok(())
         })?;
         requests.store(index.read(|reading| reading.count(REQUESTS))?, Ordering::Relaxed);
         let writer =
-            Writer { path, database, blobs: blobs.clone(), groups, removed: removed.clone(), requests };
+            Writer { path, database, blobs: blobs.clone(), chores, removed: removed.clone(), requests };
         std::thread::Builder::new().name("index".into()).spawn(move || writer.run(&queue))?;
         std::thread::Builder::new()
-            .name("garbage".into())
-            .spawn(move || collect(&blobs, &dropped, &removed))?;
+            .name("files".into())
+            .spawn(move || tidy_up(&blobs, &waiting, &removed))?;
         Ok(index)
     }
 
@@ -163,11 +163,17 @@ fn closed() -> Fault {
     Fault::Io(std::io::Error::other("the index is closed"))
 }
 
+/// What is to be done with files once the index has changed.
+enum Chore {
+    Settle(Uuid),
+    Remove(Vec<Uuid>),
+}
+
 struct Writer {
     path: PathBuf,
     database: Arc<RwLock<Option<Database>>>,
     blobs: Arc<Blobs>,
-    groups: Sender<Vec<Uuid>>,
+    chores: Sender<Chore>,
     /// Garbage that is removed and whose rows are to go.
     removed: Arc<Mutex<Vec<Uuid>>>,
     requests: Arc<AtomicU64>,
@@ -180,15 +186,18 @@ impl Writer {
             let (mut answers, mut fresh) = (vec![], vec![]);
             let fault = match self.commit(jobs, &mut answers, &mut fresh) {
                 Ok(dropped) => {
-                    fresh.into_iter().for_each(Fresh::keep);
-                    // Without its receiver garbage is removed at the next start.
-                    dropped.into_iter().for_each(|group| drop(self.groups.send(group)));
+                    // Nobody waits for files to be moved and removed; without the receiver the next start does it.
+                    // They come in this order because a file may be garbage by the next batch.
+                    let kept = fresh.into_iter().map(Fresh::keep);
+                    kept.for_each(|id| drop(self.chores.send(Chore::Settle(id))));
+                    dropped.into_iter().for_each(|group| drop(self.chores.send(Chore::Remove(group))));
                     None
                 }
                 Err(fault) => {
                     self.reopen();
                     // A commit that failed may have reached the disk all the same.
-                    fresh.into_iter().filter(|fresh| self.knows(fresh.id())).for_each(Fresh::keep);
+                    let known = fresh.into_iter().filter(|fresh| self.knows(fresh.id()));
+                    known.for_each(|fresh| self.blobs.settle(fresh.keep()));
                     Some(fault)
                 }
             };
@@ -228,7 +237,7 @@ impl Writer {
                 Err(fault)
             }
             (None, Ok(dropped)) => {
-                if !fresh.is_empty() {
+                if fresh.iter().any(|fresh| !fresh.is_named()) {
                     self.blobs.sync_new()?;
                 }
                 transaction.commit()?;
@@ -278,14 +287,17 @@ fn again(fault: &Fault) -> Fault {
     }
 }
 
-/// Removes files that nothing has any longer.
-fn collect(blobs: &Blobs, dropped: &Receiver<Vec<Uuid>>, removed: &Mutex<Vec<Uuid>>) {
+/// Moves files that are new to their place, and removes those that nothing has any longer.
+fn tidy_up(blobs: &Blobs, chores: &Receiver<Chore>, removed: &Mutex<Vec<Uuid>>) {
     use std::sync::mpsc::RecvTimeoutError;
     let mut waiting: Vec<Vec<Uuid>> = vec![];
     loop {
-        match dropped.recv_timeout(std::time::Duration::from_secs(if waiting.is_empty() { 3600 } else { 1 }))
-        {
-            Ok(group) => waiting.push(group),
+        match chores.recv_timeout(std::time::Duration::from_secs(if waiting.is_empty() { 3600 } else { 1 })) {
+            Ok(Chore::Settle(id)) => {
+                blobs.settle(id);
+                continue;
+            }
+            Ok(Chore::Remove(group)) => waiting.push(group),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{Engine, Feature};
 use crate::plan::Wanted;
+use crate::settings::EngineName;
 
 /// How often and how long the server is asked whether buckets are gone.
 const LOOKS: u32 = 50;
@@ -17,8 +18,8 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) struct Builtin;
 
 impl Engine for Builtin {
-    fn name(&self) -> &'static str {
-        "builtin"
+    fn name(&self) -> EngineName {
+        EngineName::Builtin
     }
 
     fn versions(&self) -> &'static [&'static str] {
