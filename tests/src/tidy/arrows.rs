@@ -42,7 +42,7 @@ const STAGES: &[&[&str]] = &[
     &["iam", "operations", "watch"],
     &["reconcile"],
     &["provider"],
-    &["agents", "routers"],
+    &["agents", "calls", "logs", "routers"],
     &["openapi"],
 ];
 
