@@ -2,6 +2,7 @@
 
 mod bad;
 mod bound;
+mod logs;
 mod repository;
 mod samples;
 

@@ -108,8 +108,7 @@ impl SealedColumn {
             column: "body",
             place: Place::Answer,
         };
-        fields.chain([document, link, setting, answer]).collect()
-        fields.chain([document, lines, setting, answer]).collect()
+        fields.chain([document, link, lines, setting, answer]).collect()
     }
 
     /// The values of which a part, as `text` says it, is (or is not) another text.
