@@ -21,11 +21,11 @@ const OPEN: usize = 2048;
 /// Longest wait for calls.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// A node has so long to take a call up: its agent may just be on its way back to us.
-const PICK_UP: Duration = Duration::from_secs(4);
+const PICK_UP: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 4_000 });
 /// A node that has said nothing for so long is gone.
-const SILENCE: Duration = Duration::from_secs(4 * HEARTBEAT_SECONDS);
+const SILENCE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 4_000 * HEARTBEAT_SECONDS });
 /// A part waits so long for its reader before it is sent back.
-const READER: Duration = Duration::from_secs(20);
+const READER: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 20_000 });
 /// Parts that wait for a reader, beside the one that is on its way.
 const AHEAD: usize = 1;
 /// Nodes that have not listened for so long are forgotten.
@@ -235,7 +235,7 @@ mod tests {
         calls.call(node, "logs", Value::Null, LONG).unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn an_answer_comes_in_parts_to_whoever_asked() {
         let (calls, node) = (Calls::default(), Uuid::from_u128(1));
         let listening = tokio::spawn({
@@ -251,13 +251,16 @@ mod tests {
         calls.deliver(node, id, part(0, false)).await.unwrap();
         calls.deliver(node, id, part(0, false)).await.unwrap();
         assert_eq!(called.next().await, Ok(Some(part(0, false).frames)));
-        assert_eq!(calls.deliver(node, id, part(2, false)).await.unwrap_err().code, ErrorCode::InvalidRequest);
+        assert_eq!(
+            calls.deliver(node, id, part(2, false)).await.unwrap_err().code,
+            ErrorCode::InvalidRequest
+        );
         calls.deliver(node, id, part(1, true)).await.unwrap();
         assert_eq!(called.next().await, Ok(Some(part(1, true).frames)));
         assert_eq!(called.next().await, Ok(None));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_node_learns_that_nobody_waits_any_more() {
         let (calls, node) = (Calls::default(), Uuid::from_u128(1));
         let called = call(&calls, node);
@@ -270,7 +273,7 @@ mod tests {
         assert!(calls.board().open.is_empty());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_node_that_is_not_there_is_not_waited_for() {
         let (calls, node) = (Calls::default(), Uuid::from_u128(1));
         let mut called = call(&calls, node);
@@ -282,7 +285,7 @@ mod tests {
         assert_eq!(called.next().await, Err(Broken::Silent));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_reader_that_takes_nothing_holds_up_its_node_alone() {
         let (calls, node) = (Calls::default(), Uuid::from_u128(1));
         let mut called = call(&calls, node);

@@ -103,7 +103,8 @@ impl Calls {
             let limit = Duration::from_secs(call.seconds);
             let work = async {
                 if is_full {
-                    let _ = out.send(Frame::Refused(format!("the node answers {AT_ONCE} calls already"))).await;
+                    let _ =
+                        out.send(Frame::Refused(format!("the node answers {AT_ONCE} calls already"))).await;
                 } else {
                     this.work(&call, out.clone()).await;
                 }
@@ -130,7 +131,9 @@ impl Calls {
                 Ok(query) => return logs::serve(Arc::clone(&self.logs), query, out).await,
                 Err(error) => refuse(format!("not a question for logs: {error}")).await,
             },
-            other => refuse(format!("this agent knows no call `{other}`; start it from a newer program")).await,
+            other => {
+                refuse(format!("this agent knows no call `{other}`; start it from a newer program")).await
+            }
         };
     }
 

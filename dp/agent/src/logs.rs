@@ -157,8 +157,7 @@ impl Logs {
         let copied = io::copy(&mut from, &mut to)?;
         fs::rename(&aside, &old)?;
         let marks = times::past(&self.times(name), start)?;
-        let moved: Vec<Mark> =
-            marks.iter().map(|mark| Mark { end: mark.end - start, at: mark.at }).collect();
+        let moved: Vec<Mark> = marks.iter().map(|mark| Mark { end: mark.end - start, at: mark.at }).collect();
         times::write(&self.old_times(name), &moved)?;
         // What was written since the copy ended is copied too, as far as it is there.
         io::copy(&mut from, &mut to)?;
@@ -267,7 +266,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 
 /// When a file was last written.
 fn millis(found: &fs::Metadata) -> i64 {
-    let since = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let since =
+        found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -41,8 +41,11 @@ impl LogReader {
             Ok(kept) => {
                 let since = self.since();
                 let wanted = self.request.node.clone();
-                for kept in kept.into_iter().filter(|kept| wanted.as_ref().is_none_or(|place| kept.place == *place)) {
-                    let lines = kept.lines.into_iter().filter(|line| since.is_none_or(|since| line.at >= since));
+                for kept in
+                    kept.into_iter().filter(|kept| wanted.as_ref().is_none_or(|place| kept.place == *place))
+                {
+                    let lines =
+                        kept.lines.into_iter().filter(|line| since.is_none_or(|since| line.at >= since));
                     all.extend(lines.map(|line| entry(&kept.place, line)));
                 }
             }

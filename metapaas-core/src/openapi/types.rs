@@ -7,15 +7,15 @@ use utoipa::openapi::{PathItem, RefOr, Required};
 
 use super::Parts;
 use super::build::{
-    JSON, ObjectExt, OperationExt, answer, answer_of, body, boolean, closed, integer, operation, or_stream, path,
-    query, shared_parameter, string, time,
+    JSON, ObjectExt, OperationExt, answer, answer_of, body, boolean, closed, integer, operation, or_stream,
+    path, query, shared_parameter, string, time,
 };
 use super::field::{Place, field};
 use crate::action::{ActionDescriptor, LOGS};
 use crate::describe::{collection_path, parameter, snake_case};
 use crate::descriptor::{Action, FieldDescriptor, Scope, TypeDescriptor};
-use crate::registry::{RegisteredType, Registry};
 use crate::logs::TAIL_MAX;
+use crate::registry::{RegisteredType, Registry};
 use crate::resource::type_name;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";

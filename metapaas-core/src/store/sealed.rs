@@ -90,12 +90,8 @@ impl SealedColumn {
         };
         let link =
             Self { table: "metapaas_links".into(), keys: id(), column: "secret", place: Place::LinkSecret };
-        let lines = Self {
-            table: "metapaas_logs".into(),
-            keys: id(),
-            column: "lines",
-            place: Place::NodeLines,
-        };
+        let lines =
+            Self { table: "metapaas_logs".into(), keys: id(), column: "lines", place: Place::NodeLines };
         let setting = Self {
             table: "metapaas_settings".into(),
             keys: vec![("name", KeyKind::Text)],

@@ -109,7 +109,13 @@ fn line(entry: &Value) -> String {
     let text = |name: &str| entry[name].as_str().unwrap_or_default();
     // Tabs move the cursor no further than to the right.
     let said: Vec<String> = text("text").split('\t').map(clean).collect();
-    format!("{} {}[{}]: {}", clean(text("time")), clean(text("node")), clean(text("service")), said.join("\t"))
+    format!(
+        "{} {}[{}]: {}",
+        clean(text("time")),
+        clean(text("node")),
+        clean(text("service")),
+        said.join("\t")
+    )
 }
 
 fn written(time: DateTime<Utc>) -> String {
@@ -132,8 +138,7 @@ mod tests {
 
     #[test]
     fn a_line_cannot_drive_the_terminal() {
-        let entry =
-            json!({ "time": "2026-01-31T12:00:00.5Z", "node": "web-1-0", "service": "web", "text": "a\tb\u{1b}[2J" });
+        let entry = json!({ "time": "2026-01-31T12:00:00.5Z", "node": "web-1-0", "service": "web", "text": "a\tb\u{1b}[2J" });
         assert_eq!(line(&entry), "2026-01-31T12:00:00.5Z web-1-0[web]: a\tb\\u{1b}[2J");
     }
 

@@ -90,8 +90,9 @@ pub(super) async fn answer(
     let node = app.agents.authenticate(bearer(&headers)?)?;
     let id: Uuid = id.parse().map_err(|_| Error::not_found(format_args!("call {id:?}")))?;
     let body = read_json(&Method::POST, &headers, body, body_limit(&app)).await?;
-    let output: CallOutput = serde_json::from_value(body)
-        .map_err(|error| Error::invalid_at("", "INVALID_TYPE", format!("not a part of an answer: {error}")))?;
+    let output: CallOutput = serde_json::from_value(body).map_err(|error| {
+        Error::invalid_at("", "INVALID_TYPE", format!("not a part of an answer: {error}"))
+    })?;
     app.calls.deliver(node, id, output).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

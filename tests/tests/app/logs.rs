@@ -18,7 +18,10 @@ async fn open(at: &Installation, token: &str, app: &App<'_>, query: &str) -> Res
 
 async fn read(at: &Installation, app: &App<'_>, query: &str) -> String {
     let answer = open(at, &at.token, app, query).await;
-    assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &"text/plain; charset=utf-8".parse().unwrap()));
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (200, &"text/plain; charset=utf-8".parse().unwrap())
+    );
     answer.text().await.unwrap()
 }
 
@@ -52,9 +55,13 @@ async fn what_apps_write_is_read_and_followed(on: On) {
     app.active().await;
     eventually("both nodes tell their lines", || async {
         let text = read(at, &app, "?tail=1000").await;
-        ["web-1-0[web]: started with nothing", "web-1-1[web]: started with nothing", "web-1-0[web]: to standard error"]
-            .iter()
-            .all(|line| text.contains(line))
+        [
+            "web-1-0[web]: started with nothing",
+            "web-1-1[web]: started with nothing",
+            "web-1-0[web]: to standard error",
+        ]
+        .iter()
+        .all(|line| text.contains(line))
     })
     .await;
     assert_eq!(read(at, &app, "?tail=1").await.lines().count(), 1);
@@ -89,7 +96,10 @@ async fn what_apps_write_is_read_and_followed(on: On) {
 
     app.says("/flood/150000").await;
     followed.until("the flood is over\n").await;
-    assert!(followed.text.contains("left out") || followed.text.len() > 15_000_000, "nothing is lost in silence");
+    assert!(
+        followed.text.contains("left out") || followed.text.len() > 15_000_000,
+        "nothing is lost in silence"
+    );
     assert!(read(at, &app, "?tail=1&node=web-2-0").await.ends_with("the flood is over\n"));
     drop(followed);
 
@@ -103,7 +113,8 @@ async fn what_apps_write_is_read_and_followed(on: On) {
     let answer = open(at, &viewer, &app, "?follow=true").await;
     let mut lost = Followed { answer, text: String::new() };
     let _ = first.call(Method::DELETE, "/v1/iam/users/vera", Value::Null).await.expect(204);
-    let ended = tokio::time::timeout(PATIENCE, async { while lost.answer.chunk().await.unwrap().is_some() {} });
+    let ended =
+        tokio::time::timeout(PATIENCE, async { while lost.answer.chunk().await.unwrap().is_some() {} });
     assert!(ended.await.is_ok(), "who loses the permission is told no more");
     lost.text.clear();
 
@@ -117,8 +128,10 @@ async fn what_apps_write_is_read_and_followed(on: On) {
     };
     assert_eq!((refused.as_u16(), open_ones.len()), (429, 32));
     drop(open_ones);
-    eventually("clients that are gone make room", || async { open(at, &at.token, &app, "").await.status() == 200 })
-        .await;
+    eventually("clients that are gone make room", || async {
+        open(at, &at.token, &app, "").await.status() == 200
+    })
+    .await;
 
     let shown = first.cli(&["logs", "talker", "--tail", "2", "--node", "web-2-1"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();

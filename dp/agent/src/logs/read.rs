@@ -52,7 +52,13 @@ impl Logs {
         Ok((all, cursors))
     }
 
-    fn newest(&self, name: &str, kept: &Kept, query: &LogQuery, share: u64) -> io::Result<(Vec<LogLine>, Cursor)> {
+    fn newest(
+        &self,
+        name: &str,
+        kept: &Kept,
+        query: &LogQuery,
+        share: u64,
+    ) -> io::Result<(Vec<LogLine>, Cursor)> {
         let current = Part::end_of(&self.log(name), &self.times(name), share)?;
         let left = share.saturating_sub(current.bytes.len() as u64);
         let is_enough = count_lines(&current.bytes) > query.tail as usize || current.start > 0;
@@ -105,7 +111,8 @@ impl Logs {
                 let rest = Cursor { epoch: cursor.epoch, offset: cursor.offset.saturating_sub(kept.cut) };
                 if is_there {
                     let mut at = rest;
-                    let is_at_end = self.piece(name, &self.old(name), &self.old_times(name), &mut at, true, &mut all)?;
+                    let is_at_end =
+                        self.piece(name, &self.old(name), &self.old_times(name), &mut at, true, &mut all)?;
                     cursor.offset = at.offset.saturating_add(kept.cut);
                     if !is_at_end {
                         continue;

@@ -30,7 +30,10 @@ impl Mark {
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let (end, at) = bytes.split_at_checked(SIZE / 2)?;
-        Some(Self { end: u64::from_le_bytes(end.try_into().ok()?), at: i64::from_le_bytes(at.try_into().ok()?) })
+        Some(Self {
+            end: u64::from_le_bytes(end.try_into().ok()?),
+            at: i64::from_le_bytes(at.try_into().ok()?),
+        })
     }
 }
 
