@@ -25,6 +25,12 @@
             postgres: include_str!("0004_create_metapaas_links.postgres.sql"),
             sqlite: include_str!("0004_create_metapaas_links.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "26432711-3a5b-438b-8f06-cf23676e1404",
+            name: "0005_logs",
+            postgres: include_str!("0005_logs.postgres.sql"),
+            sqlite: include_str!("0005_logs.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

@@ -16,6 +16,9 @@ use crate::plan::{Child, DesiredMeta, DesiredTree};
 /// The action that every type with generated secrets has from the framework.
 pub const ROTATE: &str = "rotate";
 
+/// The action that every type with nodes has from the framework: reading what they write.
+pub const LOGS: &str = "logs";
+
 /// An action of a type.
 #[derive(Clone)]
 pub struct ActionDescriptor {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use metapaas_protocol::calls::LogLine;
 use metapaas_protocol::{Health, ItemError, NodeDocument, NodeReport, PROTOCOL_VERSION};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -21,6 +22,10 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_secs(1);
 /// A report that says nothing new is written this often, so that the node does not count as silent.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What is kept of the logs of a node that goes, in bytes, and what a line takes beside its text.
+const LEFT_MAX: usize = 256 * 1024;
+const LINE_OVERHEAD: usize = 64;
 
 /// How often a report is tried on a document that changes meanwhile.
 const ATTEMPTS: usize = 3;
@@ -108,6 +113,9 @@ impl Agents {
             }
             let mut after = reported(&before, report.clone());
             let is_news = !same(&before, &after);
+            if after.removed && !before.removed && !report.last_lines.is_empty() {
+                self.store.keep_lines(&before, &plain_lines(&report.last_lines)).await?;
+            }
             let now = now();
             let is_stale = before
                 .last_seen_at
@@ -166,6 +174,18 @@ fn plain(fact: Value) -> Value {
         }
         other => whole_numbers(other),
     }
+}
+
+/// As many lines and as much of each as a node may leave.
+fn plain_lines(lines: &[LogLine]) -> Vec<LogLine> {
+    let mut left = LEFT_MAX;
+    let taken = lines.iter().rev().take_while(|line| {
+        left = left.saturating_sub(line.text.len() + line.service.len() + LINE_OVERHEAD);
+        left > 0
+    });
+    let mut lines: Vec<LogLine> = taken.cloned().collect();
+    lines.reverse();
+    lines
 }
 
 fn plain_error(error: ItemError) -> ItemError {

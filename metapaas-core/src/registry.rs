@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 pub use self::check::Conflict;
 pub(crate) use self::check::compile;
-use crate::action::{ActionDescriptor, rotatable};
+use crate::action::{ActionDescriptor, LOGS, rotatable};
 use crate::descriptor::{Action, TypeDescriptor};
 use crate::hook::Hooks;
 use crate::offer::OfferFn;
@@ -45,6 +45,8 @@ pub struct RegisteredType {
     pub is_managed: bool,
     /// Whether its rows bind their instance to others.
     pub is_binding: bool,
+    /// Whether it is an instance type with nodes.
+    pub has_nodes: bool,
     /// Declared actions, and those that the framework adds.
     pub actions: Vec<ActionDescriptor>,
     /// What the plugin says of changes.
@@ -90,6 +92,7 @@ impl Registry {
                     children: Vec::new(),
                     is_managed: plugin.managed.iter().any(|of| same_type(of, ty)),
                     is_binding: plugin.bindings.iter().any(|of| same_type(of, ty)),
+                    has_nodes: parent.is_none() && plugin.plans.iter().any(|(of, _)| *of == ty.slug),
                     actions: actions(plugin, ty),
                     hooks: hooks(plugin, ty),
                     patterns: ty
@@ -217,7 +220,8 @@ impl RegisteredType {
 
     /// The actions beside the standard ones, as permissions know them.
     pub fn custom_actions(&self) -> impl Iterator<Item = Action> {
-        self.actions.iter().map(|action| Action::Custom(action.verb))
+        let declared = self.actions.iter().map(|action| Action::Custom(action.verb));
+        declared.chain(self.has_nodes.then_some(Action::Custom(LOGS)))
     }
 
     /// Every permission of the type, guarded fields among them.

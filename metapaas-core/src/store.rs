@@ -11,6 +11,7 @@ mod framework_schema;
 pub(crate) mod iam;
 mod idempotency;
 pub(crate) mod links;
+mod logs;
 pub mod migrate;
 pub mod nodes;
 mod operation;

@@ -12,6 +12,7 @@ mod follow;
 mod iam;
 mod login;
 mod logins;
+mod logs;
 mod operations;
 mod output;
 mod path;
@@ -44,6 +45,7 @@ use self::error::CliError;
 pub use self::error::EXIT_CODES;
 pub use self::iam::IamCommand;
 pub use self::login::LoginArguments;
+pub use self::logs::LogsArguments;
 pub use self::operations::{OperationsArguments, OperationsCommand};
 pub use self::output::Format;
 use self::output::Output;
@@ -122,6 +124,8 @@ pub enum ClientCommand {
     List(List),
     /// Follow changes as they happen: watch demo, watch demo/my-demo/pages
     Watch(WatchList),
+    /// Show what the nodes of an instance write: logs my-app -f, logs demo/my-demo --since 10m
+    Logs(LogsArguments),
     /// Show who changed what: events, events demo/my-demo --follow
     Events(Events),
     /// Change fields: set demo/my-demo greeting=hi
@@ -187,6 +191,7 @@ async fn execute(
         ClientCommand::Get { path } => resource::get(client, path).await,
         ClientCommand::List(arguments) => resource::list(client, arguments).await,
         ClientCommand::Watch(arguments) => follow::watch(client, arguments).await,
+        ClientCommand::Logs(arguments) => logs::run(client, arguments).await,
         ClientCommand::Events(arguments) => follow::events(client, arguments).await,
         ClientCommand::Set(arguments) => resource::set(client, arguments).await,
         ClientCommand::Delete(arguments) => resource::delete(client, arguments).await,

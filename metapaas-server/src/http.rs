@@ -13,6 +13,7 @@ mod guard;
 mod headers;
 mod iam;
 mod lists;
+mod logs;
 mod operations;
 mod origin;
 mod pages;
@@ -148,6 +149,8 @@ fn routes() -> Router<App> {
 fn agent_routes() -> Router<App> {
     Router::new()
         .route("/v1/agents/document", get(agents::document).fallback(error::method_not_allowed))
+        .route("/v1/agents/calls", get(agents::calls).fallback(error::method_not_allowed))
+        .route("/v1/agents/calls/{id}", post(agents::answer).fallback(error::method_not_allowed))
         .route("/v1/nodes/{id}/status", put(agents::report).fallback(error::method_not_allowed))
 }
 

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use metapaas_core::agents::Agents;
 use metapaas_core::authn::{Authenticator, FetchJson};
+use metapaas_core::calls::Calls;
 use metapaas_core::iam::Iam;
+use metapaas_core::logs::Logs;
 use metapaas_core::openapi;
 use metapaas_core::operations::Operations;
 use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Routing, Settings};
@@ -121,6 +123,8 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         let iam = iam.clone();
         async move { iam.write_audit(audit_stopped).await }
     });
+    let calls = Calls::default();
+    let logs = Logs::new(started.store.clone(), calls.clone(), authenticator.clone());
     let app = Arc::new(State {
         hub,
         openapi: document(&described),
@@ -132,6 +136,8 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         authenticator,
         operations: Operations::new(started.store.clone()),
         agents: Agents::new(started.store.clone(), tokens, endpoints),
+        calls,
+        logs,
         routers,
         placement,
         metrics,

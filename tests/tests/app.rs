@@ -3,6 +3,7 @@
 mod bad;
 mod bound;
 mod commands;
+mod logs;
 mod repository;
 mod samples;
 mod unruly;

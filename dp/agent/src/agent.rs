@@ -11,13 +11,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::backoff::jittered;
+use crate::calls::Calls;
 use crate::files;
 use crate::link::{Link, Retry};
+use crate::logs::{LIMIT, Logs};
 use crate::node::Node;
 use crate::node_file::NodeFile;
-use crate::process::ProcessRecord;
+use crate::process::{ProcessRecord, end_all};
 use crate::registry::Drivers;
-use crate::rotate::{self, LIMIT};
+use crate::rotate;
 use crate::supervisor::Supervisor;
 
 /// Name of the file in a node's directory that says which process its agent is.
@@ -31,6 +33,8 @@ const FIRST_REPORT: Duration = Duration::from_secs(2);
 /// A refused document is not asked for again before.
 const REFUSED: Duration = Duration::from_secs(5);
 const ROTATE: Duration = Duration::from_secs(10);
+/// How long services of a node that has gone may take to end.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What the agent needs to be told; the rest is in the directory.
 #[derive(Clone, Debug)]
@@ -84,7 +88,8 @@ pub async fn run(options: AgentOptions, drivers: &Drivers) -> Result<(), AgentEr
     let _hangup = watch_signal(SignalKind::hangup())?;
     let supervisor = Supervisor::new(&dir, node_id).map_err(|source| failed(at("make folders"), source))?;
     let mut changes = supervisor.changes();
-    let opened = Node::open(dir.clone(), node_id, drivers, supervisor);
+    let logs = Arc::new(Logs::open(&dir).map_err(|source| failed(at("look at the logs"), source))?);
+    let opened = Node::open(dir.clone(), node_id, drivers, supervisor, Arc::clone(&logs));
     let mut node = opened.map_err(|source| failed(at("take up services"), source))?;
     tracing::info!(node = %node_id, dir = %dir.display(), "the agent runs");
 
@@ -93,7 +98,8 @@ pub async fn run(options: AgentOptions, drivers: &Drivers) -> Result<(), AgentEr
     let tasks = [
         tokio::spawn(fetch(Arc::clone(&link), node.digest().to_owned(), found)),
         tokio::spawn(report(Arc::clone(&link), latest)),
-        tokio::spawn(rotate_logs(dir)),
+        tokio::spawn(rotate_log(dir)),
+        tokio::spawn(Calls::new(Arc::clone(&link), Arc::clone(&logs)).listen()),
     ];
     let serve = async {
         loop {
@@ -109,13 +115,21 @@ pub async fn run(options: AgentOptions, drivers: &Drivers) -> Result<(), AgentEr
             });
         }
     };
-    tokio::select! {
-        () = serve => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let has_gone = tokio::select! {
+        () = serve => false,
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+        () = logs.keep() => true,
+    };
     for task in tasks {
         task.abort();
+    }
+    if has_gone {
+        tracing::error!("the node's directory has gone; the agent ends, and its services with it");
+        // What is on record has gone with the directory; processes carry the node's mark.
+        return end_all(node_id, None, &[], GRACE)
+            .await
+            .map_err(|source| failed("end the services of a node that has gone".to_owned(), source));
     }
     tracing::info!("the agent ends; services go on");
     Ok(())
@@ -185,15 +199,14 @@ async fn report(link: Arc<Link>, mut latest: watch::Receiver<NodeReport>) {
     }
 }
 
-async fn rotate_logs(dir: PathBuf) {
+/// Keeps the agent's own log small; those of services are looked after by [`Logs`].
+async fn rotate_log(dir: PathBuf) {
     loop {
         tokio::time::sleep(ROTATE).await;
-        let logs = dir.join("log");
-        let agent_log = dir.clone();
-        let work = move || rotate::rotate(&agent_log, LIMIT).and(rotate::rotate(&logs, LIMIT));
-        let done = tokio::task::spawn_blocking(work).await;
+        let dir = dir.clone();
+        let done = tokio::task::spawn_blocking(move || rotate::rotate(&dir, LIMIT)).await;
         if let Err(error) = done.unwrap_or_else(|error| Err(io::Error::other(error))) {
-            tracing::warn!(%error, "cannot rotate logs");
+            tracing::warn!(%error, "cannot rotate the log");
         }
     }
 }

@@ -14,11 +14,13 @@
 //! | `document.json` | the last good document | agent |
 //! | `services/<name>.json` | a service that should run | agent, for the driver |
 //! | `run/<name>.json`, `.launch` | the process that runs it; the lock while it is started | launch |
-//! | `log/<name>.log`, `.log.old` | its output | the service |
+//! | `log/<name>.log`, `.log.old` | its output, and what was moved aside of it | the service, agent |
+//! | `log/times/<name>`, `<name>.old` | when what of it was written | agent |
 //! | `work/` | all that the driver writes; home and working directory of services | driver, services |
 
 pub mod agent;
 pub mod backoff;
+mod calls;
 pub mod context;
 pub mod document;
 pub mod driver;
@@ -27,6 +29,7 @@ pub mod http;
 pub mod init;
 pub mod launch;
 pub mod link;
+pub mod logs;
 pub mod node;
 pub mod node_file;
 pub mod process;

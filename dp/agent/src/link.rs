@@ -7,17 +7,23 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use metapaas_protocol::calls::{CALLS_PATH, CallOutput, Calls, call_path};
 use metapaas_protocol::{DOCUMENT_PATH, NodeDocument, NodeReport, status_path};
 use reqwest::{RequestBuilder, Response, StatusCode};
+use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::node_file::{NodeFile, read_token};
-use route::{Route, routes};
+pub(crate) use route::Route;
+use route::routes;
 
 /// How long the control plane is asked to hold a call for a new document.
 const WAIT_SECONDS: u64 = 30;
 const DEADLINE: Duration = Duration::from_secs(WAIT_SECONDS + 15);
 const REPORT_DEADLINE: Duration = Duration::from_secs(10);
+/// A part of an answer waits for its reader for less than this.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(40);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
@@ -26,6 +32,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(5);
 pub struct Link {
     directory: PathBuf,
     state: Mutex<State>,
+    changes: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -84,7 +91,7 @@ impl Link {
         let node = NodeFile::read(&directory)?;
         let routes = routes(&node, &[])?;
         let state = State { node, token: read_token(&directory)?, routes, current: 0 };
-        Ok(Self { directory, state: Mutex::new(state) })
+        Ok(Self { directory, state: Mutex::new(state), changes: watch::channel(()).0 })
     }
 
     /// The document, as soon as its digest is not `after`; `None` when the wait is over.
@@ -116,6 +123,45 @@ impl Link {
         self.send(&route, &url, request).await.map(|_| ())
     }
 
+    /// The calls that a control plane has for the node; none when the wait is over.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub(crate) async fn calls(&self, route: &Route) -> Result<Calls, LinkError> {
+        let url = format!("{}{CALLS_PATH}", route.base);
+        let query = [("wait", WAIT_SECONDS)];
+        let request = route.http.get(&url).query(&query).timeout(DEADLINE).bearer_auth(self.token());
+        let response = ask(&url, request).await?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(Calls::default());
+        }
+        response.json().await.map_err(|source| LinkError::Call { url, source })
+    }
+
+    /// Hands the control plane that made a call the next part of the answer.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub(crate) async fn answer(&self, route: &Route, id: Uuid, output: &CallOutput) -> Result<(), LinkError> {
+        let url = format!("{}{}", route.base, call_path(id));
+        let request = route.http.post(&url).json(output).timeout(ANSWER_DEADLINE).bearer_auth(self.token());
+        ask(&url, request).await.map(|_| ())
+    }
+
+    /// The ways to all control planes.
+    pub(crate) fn routes(&self) -> Vec<Route> {
+        self.state().routes.clone()
+    }
+
+    /// Changes whenever the ways to control planes may have.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    fn token(&self) -> String {
+        self.state().token.clone()
+    }
+
     /// Uses these endpoints from now on, and after a restart.
     ///
     /// # Errors
@@ -130,6 +176,7 @@ impl Link {
         state.routes = routes(&state.node, &state.routes)?;
         state.current =
             state.routes.iter().position(|route| Some(&route.name) == in_use.as_ref()).unwrap_or(0);
+        self.changes.send_replace(());
         state.node.write(&self.directory)
     }
 
@@ -144,15 +191,7 @@ impl Link {
     }
 
     async fn send(&self, route: &Route, url: &str, request: RequestBuilder) -> Result<Response, LinkError> {
-        match request.send().await {
-            Ok(response) if response.status().is_success() => Ok(response),
-            Ok(response) if response.status() == StatusCode::NOT_MODIFIED => Ok(response),
-            Ok(response) => {
-                let status = response.status();
-                Err(self.failed(route, LinkError::Answer { url: url.to_owned(), status }))
-            }
-            Err(source) => Err(self.failed(route, LinkError::Call { url: url.to_owned(), source })),
-        }
+        ask(url, request).await.map_err(|error| self.failed(route, error))
     }
 
     fn route(&self) -> Result<(Route, String), LinkError> {
@@ -196,6 +235,7 @@ impl Link {
                     Err(error) => tracing::warn!(%error, "what node.json says of control planes is ignored"),
                 }
                 (state.node, state.token) = (node, token);
+                self.changes.send_replace(());
             }
             Ok(_) => tracing::error!("node.json has become another node's; it is ignored"),
             Err(error) => tracing::warn!(%error, "cannot read the node's files"),
@@ -204,5 +244,15 @@ impl Link {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn ask(url: &str, request: RequestBuilder) -> Result<Response, LinkError> {
+    match request.send().await {
+        Ok(response) if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED => {
+            Ok(response)
+        }
+        Ok(response) => Err(LinkError::Answer { url: url.to_owned(), status: response.status() }),
+        Err(source) => Err(LinkError::Call { url: url.to_owned(), source }),
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use metapaas_protocol::calls::LogQuery;
 use metapaas_protocol::{Health, NodeDocument, NodeReport, PROTOCOL_VERSION};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -19,6 +20,7 @@ use crate::backoff::Backoff;
 use crate::context::{Hands, NodeContext};
 use crate::document;
 use crate::driver::{Applied, Driver, DriverError};
+use crate::logs::Logs;
 use crate::registry::Drivers;
 use crate::supervisor::Supervisor;
 
@@ -34,6 +36,8 @@ const TIRED: Duration = Duration::from_secs(1);
 /// For this long after it was first applied, a service that does not answer is starting, not unhealthy.
 const PATIENCE: Duration = Duration::from_secs(60);
 const OBSERVE: Duration = Duration::from_secs(10);
+/// What a node that goes leaves of its logs.
+const LAST_LINES: LogQuery = LogQuery { tail: 1000, since: None, follow: false, bytes: 64 * 1024 };
 
 /// One node: its last good document, its driver, its report.
 pub(crate) struct Node<'a> {
@@ -41,6 +45,7 @@ pub(crate) struct Node<'a> {
     id: Uuid,
     drivers: &'a Drivers,
     supervisor: Supervisor,
+    logs: Arc<Logs>,
     hands: Arc<Hands>,
     document: Option<NodeDocument>,
     /// With the slug it was made for. Made anew after a panic.
@@ -62,6 +67,7 @@ impl<'a> Node<'a> {
         id: Uuid,
         drivers: &'a Drivers,
         supervisor: Supervisor,
+        logs: Arc<Logs>,
     ) -> io::Result<Self> {
         let log = Box::new(|action: &str| tracing::info!(action, "done"));
         let hands = Arc::new(Hands::new(&directory, Some(supervisor.clone()), log)?);
@@ -76,6 +82,7 @@ impl<'a> Node<'a> {
             id,
             drivers,
             supervisor,
+            logs,
             hands,
             document,
             driver: None,
@@ -89,6 +96,7 @@ impl<'a> Node<'a> {
                 errors: Vec::new(),
                 removed: false,
                 agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+                last_lines: Vec::new(),
             },
             backoff: Backoff::new(Duration::from_millis(500), Duration::from_secs(30)),
             check_at: None,
@@ -193,6 +201,13 @@ impl<'a> Node<'a> {
         if document.removing {
             self.check_at = None;
             self.report.message = "removed".to_owned();
+            self.report.last_lines = self.logs.lines(&LAST_LINES).map_or_else(
+                |error| {
+                    tracing::warn!(%error, "the last lines of the logs are lost");
+                    Vec::new()
+                },
+                |(lines, _)| lines,
+            );
         }
     }
 

@@ -1,12 +1,9 @@
-//! Keeps logs small. Services write to their log file themselves, so that they need no agent; a full log is copied
-//! aside and emptied in place (they append, so they go on at its new beginning).
+//! Keeps the agent's own log small: a full log is copied aside and emptied in place; the agent appends, so it goes on at
+//! its new beginning.
 
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
-
-/// A log of this size is rotated.
-pub const LIMIT: u64 = 10 * 1024 * 1024;
 
 /// Rotates every `*.log` in a directory that has reached `limit` bytes; one old file of each is kept as `*.log.old`.
 ///

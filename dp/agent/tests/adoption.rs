@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a second agent on a directory is refused", second_agent),
         trial("a node serves while its control plane is away", control_away),
         trial("a service that ended while no agent ran is started again", service_lost),
+        trial("an agent whose directory has gone ends with its services", directory_gone),
     ]
 }
 
@@ -102,4 +103,15 @@ async fn restarted(node: &Node, first: i32) {
     let second =
         eventually("it is started again", || Some(node.answer()?.0).filter(|pid| *pid != first)).await;
     assert_eq!(node.processes(Some("web")), [second]);
+}
+
+async fn directory_gone() {
+    let node = Node::new().await;
+    let mut agent = node.agent();
+    node.healthy(&node.document(1, greeting("hello"))).await;
+    // It may be writing into it just then.
+    eventually("it is removed", || std::fs::remove_dir_all(node.dir()).ok()).await;
+    let status = eventually("the agent ends", || agent.try_wait().unwrap()).await;
+    assert!(status.success(), "{status}");
+    assert_eq!(node.processes(None), [], "its services end with it");
 }

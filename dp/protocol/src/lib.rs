@@ -5,6 +5,10 @@
 //! - orchestration: `GET /v1/agents/document?after=<digest>&wait=<seconds>` answers 200 with a [`NodeDocument`]
 //!   as soon as its digest differs from `after`, 304 when the wait is over, 404 when the node is no more;
 //! - status: `PUT /v1/nodes/{node id}/status` with a [`NodeReport`], answered 204.
+//!
+//! A third one is for what somebody waits for, see [`calls`].
+
+pub mod calls;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -72,6 +76,9 @@ pub struct NodeReport {
     pub removed: bool,
     /// Version of the agent program.
     pub agent_version: String,
+    /// The last lines of the logs, of a node whose removal has been carried out: they go with it otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_lines: Vec<calls::LogLine>,
 }
 
 /// Whether a node's service works.

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::action::ROTATE;
+use crate::action::{LOGS, ROTATE};
 use crate::descriptor::{Action, FieldDescriptor, TypeDescriptor};
 use crate::request::Grants;
 use crate::role::Role;
@@ -19,7 +19,7 @@ pub fn least_role(ty: &TypeDescriptor, action: Action) -> Role {
 fn default_role(action: Action) -> Role {
     match action {
         Action::Custom(ROTATE) => Role::Owner,
-        Action::List | Action::Read | Action::Watch => Role::Viewer,
+        Action::List | Action::Read | Action::Watch | Action::Custom(LOGS) => Role::Viewer,
         Action::Update | Action::Custom(_) => Role::Operator,
         Action::Create | Action::Delete => Role::Owner,
     }

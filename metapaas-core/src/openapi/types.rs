@@ -1,18 +1,20 @@
 //! Paths of a hosted type: its collection, its rows, its actions.
 
+use serde_json::json;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, PathItemBuilder};
 use utoipa::openapi::schema::ObjectBuilder;
-use utoipa::openapi::{PathItem, Required};
+use utoipa::openapi::{PathItem, RefOr, Required};
 
 use super::Parts;
 use super::build::{
-    JSON, ObjectExt, OperationExt, answer, body, boolean, closed, operation, or_stream, path, query,
-    shared_parameter, string,
+    JSON, ObjectExt, OperationExt, answer, answer_of, body, boolean, closed, integer, operation, or_stream,
+    path, query, shared_parameter, string, time,
 };
 use super::field::{Place, field};
-use crate::action::ActionDescriptor;
+use crate::action::{ActionDescriptor, LOGS};
 use crate::describe::{collection_path, parameter, snake_case};
 use crate::descriptor::{Action, FieldDescriptor, Scope, TypeDescriptor};
+use crate::logs::TAIL_MAX;
 use crate::registry::{RegisteredType, Registry};
 use crate::resource::type_name;
 
@@ -83,6 +85,9 @@ pub(super) fn add(parts: &mut Parts, registered: &RegisteredType, names: &Names)
     let own = keys(Some(registered.ty));
     parts.paths.paths.insert(collection, operations.of_collection(above));
     parts.paths.paths.insert(item.clone(), operations.of_row(own.clone()));
+    if registered.has_nodes {
+        parts.paths.paths.insert(format!("{item}/logs"), operations.logs(own.clone()));
+    }
     for action in &registered.actions {
         let path = format!("{item}/actions/{}", action.verb);
         let body = names.action(action.verb);
@@ -172,7 +177,7 @@ impl Operations<'_> {
         );
         let delete = match &self.registered.hooks.leave {
             Some(_) => {
-                let force = boolean("").default(Some(serde_json::json!(false)));
+                let force = boolean("").default(Some(json!(false)));
                 delete.parameter(query("force", force, "Whether it goes with all that it holds."))
             }
             None => delete,
@@ -206,6 +211,26 @@ impl Operations<'_> {
             .response("202", accepted)
             .errors(&[413, 415]);
         with_parameters(own).operation(HttpMethod::Post, run).build()
+    }
+
+    fn logs(&self, own: Vec<Parameter>) -> PathItem {
+        let most = i64::from(TAIL_MAX);
+        let tail = integer("").minimum(Some(0)).maximum(Some(most)).default(Some(json!(100)));
+        let lines = RefOr::T(string("A line each: time, node, service, text.").into());
+        let told = answer_of("Lines, the oldest first.", Some(("text/plain", lines)), &[]);
+        let read = self.row("logs", Action::Custom(LOGS), "Read what the nodes write of");
+        let read = read
+            .description(Some(
+                "With `Accept: application/x-ndjson` each line is an object with `time`, `node`, `service` and `text`; events \
+                 of a stream have the same as data.",
+            ))
+            .parameter(query("tail", tail, "So many of the newest lines."))
+            .parameter(query("since", time(""), "None that are older."))
+            .parameter(query("follow", boolean("").default(Some(json!(false))), "Whether lines to come are told too."))
+            .parameter(query("node", string(""), "Only the node in this place."))
+            .response("200", or_stream(told))
+            .errors(&[429]);
+        with_parameters(own).operation(HttpMethod::Get, read).build()
     }
 
     fn begin(&self, name: &str, action: Action, summary: &str) -> OperationBuilder {

@@ -443,6 +443,7 @@ impl Reconciler {
         self.forget_ties(instance).await?;
         self.remove(children.iter().rev().flatten().chain([instance]).collect()).await?;
         self.fail_operations(claim).await?;
+        self.store.forget_lines(instance.meta.id).await?;
         self.breaker.forget(instance.meta.id);
         Ok(Passed::Gone)
     }

@@ -283,6 +283,7 @@ impl World {
                 errors: Vec::new(),
                 removed: document.removing,
                 agent_version: "test".into(),
+                last_lines: Vec::new(),
             };
             self.agents.report(node.id, node.id, report).await.unwrap();
         }
@@ -440,6 +441,7 @@ async fn only_the_newest_document_counts_as_applied() {
             errors: Vec::new(),
             removed: false,
             agent_version: "test".into(),
+            last_lines: Vec::new(),
         };
         world.agents.report(node.id, node.id, report(1, "another")).await.unwrap();
         assert!(world.work(&world.reconciler()).await);
@@ -469,6 +471,7 @@ async fn whatever_an_agent_says_is_kept_once() {
             errors: vec![ItemError { item: "\0".into(), code: "\0".into(), message: "\0".into() }],
             removed: false,
             agent_version: "\0".into(),
+            last_lines: Vec::new(),
         };
         let wake = "SELECT wake FROM metapaas_work";
         world.agents.report(id, id, report.clone()).await.unwrap();

@@ -6,7 +6,7 @@ use std::fmt;
 use regex::Regex;
 
 use super::same_type;
-use crate::action::ROTATE;
+use crate::action::{LOGS, ROTATE};
 use crate::descriptor::{Action, FieldKind, Key, TypeDescriptor, Unique};
 use crate::offer::{PARAMETERS, TO};
 use crate::plugin::Plugin;
@@ -213,7 +213,9 @@ fn actions(plugin: &Plugin, add: &mut impl FnMut(&'static str, String)) {
             let form = "at most 31 lower-case letters, digits and hyphens, starting with a letter";
             add("INVALID_NAME", format!("{place}: its name must be {form}"));
         }
-        if action.verb == ROTATE || Action::STANDARD.iter().any(|own| own.as_str() == action.verb) {
+        if [ROTATE, LOGS].contains(&action.verb)
+            || Action::STANDARD.iter().any(|own| own.as_str() == action.verb)
+        {
             add(
                 "RESERVED_ACTION",
                 format!("{place}: the framework has an action of that name; choose another"),

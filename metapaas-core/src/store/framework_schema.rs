@@ -35,6 +35,7 @@ pub fn framework_schema() -> Schema {
         ("metapaas_routes", routes()),
         ("metapaas_ports", ports()),
         ("metapaas_links", links()),
+        ("metapaas_logs", logs()),
     ];
     Schema { tables: tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect() }
 }
@@ -339,6 +340,20 @@ fn links() -> Table {
     ])
     .index("metapaas_links", &["binder_id"])
     .index("metapaas_links", &["target_id"])
+}
+
+/// The last lines of nodes that are gone.
+fn logs() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        uuid("instance_id"),
+        text("place"),
+        // Logs may hold secrets.
+        Column::new("lines", ColumnKind::Sealed),
+        time("created_at"),
+    ])
+    .index("metapaas_logs", &["instance_id"])
+    .index("metapaas_logs", &["created_at"])
 }
 
 fn uuid(name: &str) -> Column {

@@ -9,6 +9,7 @@ use sea_query::{Alias, Expr, ExprTrait, Order, Query, SelectStatement};
 use super::error::StoreError;
 use super::idempotency::answer_place;
 use super::links::secret_place;
+use super::logs::lines_place;
 use super::nodes::document_place;
 use super::statement::{Dialect, Statement, slot};
 use super::value::{Arg, Required, Row};
@@ -53,6 +54,7 @@ enum Place {
     Field(&'static TypeDescriptor, &'static FieldDescriptor),
     NodeDocument,
     LinkSecret,
+    NodeLines,
     /// The name of the setting.
     Setting,
     /// Caller and key of an answer that is kept for a repeated request.
@@ -88,6 +90,8 @@ impl SealedColumn {
         };
         let link =
             Self { table: "metapaas_links".into(), keys: id(), column: "secret", place: Place::LinkSecret };
+        let lines =
+            Self { table: "metapaas_logs".into(), keys: id(), column: "lines", place: Place::NodeLines };
         let setting = Self {
             table: "metapaas_settings".into(),
             keys: vec![("name", KeyKind::Text)],
@@ -100,7 +104,7 @@ impl SealedColumn {
             column: "body",
             place: Place::Answer,
         };
-        fields.chain([document, link, setting, answer]).collect()
+        fields.chain([document, link, lines, setting, answer]).collect()
     }
 
     /// The values of which a part, as `text` says it, is (or is not) another text.
@@ -191,6 +195,7 @@ impl SealedColumn {
             Place::Field(ty, field) => codec::place(ty, field, key),
             Place::NodeDocument => document_place(key),
             Place::LinkSecret => secret_place(key),
+            Place::NodeLines => lines_place(key),
             Place::Setting => key.to_owned(),
             Place::Answer => answer_place(key),
         }

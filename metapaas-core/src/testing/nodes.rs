@@ -73,6 +73,7 @@ impl MemoryProvider {
             errors: Vec::new(),
             removed: document.removing,
             agent_version: "memory".into(),
+            last_lines: Vec::new(),
         };
         self.agents.report(node, node, report).await
     }

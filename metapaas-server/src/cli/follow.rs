@@ -12,31 +12,31 @@ use super::text::clean;
 use super::view;
 
 /// The server says something every few seconds; a connection that is silent for longer is dead.
-const SILENCE: Duration = Duration::from_secs(45);
+pub(super) const SILENCE: Duration = Duration::from_secs(45);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// One event of a stream.
 #[derive(Debug, PartialEq)]
-struct Event {
+pub(super) struct Event {
     id: Option<String>,
     kind: String,
-    data: Value,
+    pub(super) data: Value,
 }
 
 /// The events in the text that has come.
 #[derive(Debug, Default)]
-struct Reader {
+pub(super) struct Reader {
     bytes: Vec<u8>,
 }
 
 impl Reader {
-    fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     /// The next whole event. Blocks without data, such as comments, are none.
-    fn next(&mut self) -> Option<Event> {
+    pub(super) fn next(&mut self) -> Option<Event> {
         loop {
             let end = self.bytes.windows(2).position(|pair| pair == b"\n\n")?;
             let block: Vec<u8> = self.bytes.drain(..end + 2).collect();

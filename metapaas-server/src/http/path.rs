@@ -19,6 +19,8 @@ pub(super) enum Target<'a> {
     Collection(&'a RegisteredType, Locator),
     /// A row.
     Item(&'a RegisteredType, Locator),
+    /// The logs of an instance.
+    Logs(&'a RegisteredType, Locator),
     /// An action of a row.
     Action(&'a RegisteredType, Locator, &'a ActionDescriptor),
 }
@@ -57,6 +59,9 @@ fn below<'a>(registry: &'a Registry, root: &'a RegisteredType, words: &[&str]) -
         locator.keys.push((*key).to_owned());
         match words.next() {
             None => return Some(Target::Item(registered, locator)),
+            Some(&"logs") if registered.has_nodes => {
+                return words.next().is_none().then_some(Target::Logs(registered, locator));
+            }
             Some(&"actions") => {
                 let action = registered.action(words.next()?)?;
                 return words.next().is_none().then_some(Target::Action(registered, locator, action));

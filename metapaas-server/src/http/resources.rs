@@ -82,6 +82,9 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
         (&Method::POST, Target::Action(registered, locator, action)) => {
             call.act(registered, locator, action, body).boxed().await
         }
+        (&Method::GET, Target::Logs(registered, locator)) if parts.method == Method::GET => {
+            call.logs(registered, locator).boxed().await
+        }
         (&Method::DELETE, Target::Item(registered, locator)) => {
             call.delete(registered, locator).boxed().await
         }
@@ -97,6 +100,7 @@ const fn methods(target: &Target<'_>) -> &'static str {
         Target::Collection(RegisteredType { is_managed: true, .. }, _)
         | Target::Item(RegisteredType { is_managed: true, .. }, _) => "GET, HEAD, OPTIONS",
         Target::Collection(..) => "GET, HEAD, OPTIONS, POST",
+        Target::Logs(..) => "GET, OPTIONS",
         Target::Action(..) => "OPTIONS, POST",
         Target::Item(..) => "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use metapaas_core::agents::Agents;
 use metapaas_core::authn::Authenticator;
+use metapaas_core::calls::Calls;
 use metapaas_core::iam::Iam;
+use metapaas_core::logs::Logs;
 use metapaas_core::operations::Operations;
 use metapaas_core::placement::Placement;
 use metapaas_core::registry::Registry;
@@ -40,6 +42,10 @@ pub struct State {
     pub operations: Operations,
     /// What agents ask and tell.
     pub agents: Agents,
+    /// What nodes are asked.
+    pub calls: Calls,
+    /// What their services write.
+    pub logs: Logs,
     /// What routers ask.
     pub routers: Routers,
     /// Which provider makes whose nodes.

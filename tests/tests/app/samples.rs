@@ -184,3 +184,33 @@ app.listen(process.env.PORT);
 "#,
     ),
 ];
+
+/// Says what happens: to standard output and to standard error at the start, then what it is asked to say.
+pub(super) const TALKER: [(&str, &str); 2] = [
+    (
+        "app.py",
+        r#"import http.server, os, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+    def do_GET(self):
+        kind, _, text = self.path[1:].partition("/")
+        if kind == "say":
+            print(text, flush=True)
+        if kind == "flood":
+            line = "flood " + "x" * 94
+            for number in range(int(text)):
+                print(line)
+            print("the flood is over", flush=True)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"done")
+
+print("started with", os.environ.get("GREETING", "nothing"), flush=True)
+print("to standard error", file=sys.stderr, flush=True)
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"#,
+    ),
+    ("requirements.txt", ""),
+];

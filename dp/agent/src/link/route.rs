@@ -10,9 +10,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 
 /// One way to a control plane.
 #[derive(Clone, Debug)]
-pub(super) struct Route {
+pub(crate) struct Route {
     /// Its URL, or the path of its socket.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// What paths are appended to.
     pub(super) base: String,
     pub(super) http: reqwest::Client,

@@ -96,6 +96,7 @@ impl World {
             errors: Vec::new(),
             removed: false,
             agent_version: "test".into(),
+            last_lines: Vec::new(),
         };
         self.agents.report(node.id, node.id, report).await.unwrap();
         assert!(self.work(&self.reconciler()).await);
