@@ -2,8 +2,8 @@
 
 mod bad;
 mod bound;
-mod repository;
-mod samples;
+pub(crate) mod repository;
+pub(crate) mod samples;
 
 use std::time::Instant;
 
