@@ -38,6 +38,11 @@ impl Docker {
         Self { socket: socket.into(), network, subnet }
     }
 
+    /// The address by which containers reach the host.
+    pub fn host(&self) -> String {
+        self.subnet.replace(".0/24", ".1")
+    }
+
     /// Variables for a control plane that uses these providers.
     pub fn settings(&self, providers: &str) -> Vec<(String, String)> {
         [

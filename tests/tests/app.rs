@@ -4,8 +4,8 @@ mod bad;
 mod bound;
 mod commands;
 mod logs;
-mod repository;
-mod samples;
+pub(crate) mod repository;
+pub(crate) mod samples;
 mod unruly;
 
 use std::time::Instant;

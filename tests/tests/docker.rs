@@ -7,6 +7,8 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::PROGRAM;
+use crate::app::repository::{Repository, Server};
+use crate::app::samples;
 
 const DEMO: &str = "/v1/types/demo/instances/my-demo";
 
@@ -256,4 +258,44 @@ async fn a_project_uses_the_providers_that_operators_allow() {
     assert_eq!(refused.body["errors"][0]["pointer"], "/labels/metapaas~1provider");
     let _ = create(body("two", "process")).await.expect(201);
     let _ = create(json!({ "name": "three", "project_id": project, "greeting": "x" })).await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_is_built_and_served_in_containers() {
+    const APP: &str = "/v1/types/app/instances/boxed";
+    let docker = Docker::new();
+    let mut settings = docker.settings("docker");
+    settings.push(("METAPAAS_PLUGINS".into(), r#"{app={transports=["http"],build_ram_mb=1024}}"#.into()));
+    let set: Vec<(&str, &str)> =
+        settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let installation = Installation::start_with(PROGRAM, On::Sqlite, &set).await;
+    let mut build = tokio::process::Command::new(PROGRAM);
+    build.args(["images", "build", "runtime"]).env("METAPAAS_DATA_DIR", installation.data_dir()).envs(set);
+    let built = build.output().await.unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+
+    let repository = Repository::new();
+    repository.commit(&samples::PLAIN);
+    let server = Server::start_on(repository.folder(), "0.0.0.0", &docker.host());
+    let project = installation.default_project().await;
+    let body = json!({ "name": "boxed", "project_id": project, "repo": server.url() });
+    let _ = installation.call(Method::POST, "/v1/types/app/instances", body).await.expect(201);
+    let app = installation.active(APP).await;
+    let web = |app: &Value| nodes(app).into_iter().find(|node| node["place"] == "web-1-0").unwrap();
+    let node = web(&app);
+    assert_eq!(page(&node, "/").await, "plain");
+    for node in nodes(&app) {
+        let container = docker.container(&node).await.unwrap();
+        assert!(
+            container["Config"]["Image"].as_str().unwrap().starts_with("metapaas-runtime"),
+            "{container:#}"
+        );
+        assert_eq!(container["HostConfig"]["ReadonlyRootfs"], true);
+        assert_eq!(container["HostConfig"]["CapDrop"], json!(["ALL"]));
+    }
+    docker.remove(&node).await;
+    eventually("the app is served again", || async { page(&node, "/").await == "plain" }).await;
+    let _ = installation.call(Method::DELETE, APP, Value::Null).await.expect(202);
+    eventually("the app is gone", || async { installation.get(APP).await.status == 404 }).await;
+    assert!(docker.containers().await.is_empty());
 }

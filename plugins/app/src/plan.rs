@@ -13,6 +13,9 @@ use crate::release::{Current, due};
 use crate::settings::Settings;
 use crate::types::{App, Release};
 
+/// Where nodes are containers they are made of this image, which has the programs that apps are built with.
+const IMAGE: &str = "runtime";
+
 /// One node that builds; for the newest release and the one that serves, `replicas` nodes each. A node of another
 /// release goes on until it has drained.
 pub(crate) fn plan(app: &Desired<App>) -> Result<Planned, PlanError> {
@@ -163,7 +166,12 @@ fn builder(
         is_shared: false,
         digest: String::new(),
     };
-    NodeSpec::new(BUILD_PLACE, BUILD_PORT, json!(Document::Build(builds)))
+    let mut node = NodeSpec::new(BUILD_PLACE, BUILD_PORT, json!(Document::Build(builds)));
+    node.resources = BTreeMap::from([
+        ("image".to_owned(), json!(IMAGE)),
+        ("ram_mb".to_owned(), json!(settings.build_ram_mb)),
+    ]);
+    node
 }
 
 fn token(app: &Desired<App>) -> String {
@@ -198,6 +206,7 @@ fn web(
     };
     let mut node = NodeSpec::new(web_place(release.number, index), port, json!(Document::Web(web)));
     node.resources = BTreeMap::from([
+        ("image".to_owned(), json!(IMAGE)),
         ("ram_mb".to_owned(), json!(app.spec.ram_mb)),
         ("cpu".to_owned(), json!(app.spec.cpu)),
         ("disk_gb".to_owned(), json!(1)),

@@ -99,7 +99,7 @@ fn namespaces(sandbox: &Sandbox) -> Vec<&'static str> {
 }
 
 fn begin(arguments: &[OsString]) -> io::Result<()> {
-    let (file, sandbox) = read(arguments)?;
+    let (file, mut sandbox) = read(arguments)?;
     let options = namespaces(&sandbox);
     let unshare = || {
         let mut command = Command::new("unshare");
@@ -119,6 +119,12 @@ fn begin(arguments: &[OsString]) -> io::Result<()> {
     }
     let _ = writeln!(io::stderr(), "metapaas: the app runs without namespaces of its own: {why}");
     limit(&sandbox)?;
+    // Folders are where they are.
+    for (from, to) in &sandbox.binds {
+        for value in sandbox.environment.values_mut() {
+            *value = value.replace(&*to.to_string_lossy(), &from.to_string_lossy());
+        }
+    }
     std::env::set_current_dir(&sandbox.app)?;
     let app = sandbox.app.to_string_lossy().into_owned();
     Err(start(&sandbox, &app, "/tmp", None))

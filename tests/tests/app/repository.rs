@@ -7,12 +7,12 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// A repository with one branch, `main`.
-pub(super) struct Repository {
+pub(crate) struct Repository {
     outer: TempDir,
 }
 
 impl Repository {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let repository = Self { outer: tempfile::tempdir().unwrap() };
         std::fs::create_dir(repository.folder()).unwrap();
         repository.git(&["init", "--quiet", "--initial-branch", "main"]);
@@ -20,7 +20,7 @@ impl Repository {
     }
 
     /// The working folder.
-    pub(super) fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.outer.path().join("app")
     }
 
@@ -29,7 +29,7 @@ impl Repository {
     }
 
     /// Writes files and commits all there is.
-    pub(super) fn commit(&self, files: &[(&str, &str)]) {
+    pub(crate) fn commit(&self, files: &[(&str, &str)]) {
         for (name, text) in files {
             let path = self.folder().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -55,7 +55,7 @@ impl Repository {
 }
 
 /// Gives a folder of repositories by HTTP, as git's own CGI program does.
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Child,
     url: String,
 }
@@ -90,27 +90,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server = http.server.ThreadingHTTPServer((sys.argv[2], 0), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
 impl Server {
     pub(super) fn start(folder: impl AsRef<Path>) -> Self {
+        Self::start_on(folder, "127.0.0.1", "127.0.0.1")
+    }
+
+    /// Listens on an address and is called by another host.
+    pub(crate) fn start_on(folder: impl AsRef<Path>, address: &str, host: &str) -> Self {
         let folder = folder.as_ref();
         let mut process = Command::new("python3")
             .args(["-c", SERVER])
             .arg(folder.parent().unwrap())
+            .arg(address)
             .stdout(Stdio::piped())
             .spawn()
             .expect("start python3, which the tests need");
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        Self { process, url: format!("http://127.0.0.1:{}/{name}/.git", line.trim()) }
+        Self { process, url: format!("http://{host}:{}/{name}/.git", line.trim()) }
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 }

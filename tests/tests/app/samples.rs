@@ -20,7 +20,7 @@ app.run(host="127.0.0.1", port=int(os.environ["PORT"]))
 ];
 
 /// The standard library alone.
-pub(super) const PLAIN: [(&str, &str); 2] = [
+pub(crate) const PLAIN: [(&str, &str); 2] = [
     (
         "app.py",
         r#"import http.server, os
