@@ -198,6 +198,17 @@ impl Authenticator {
         self.remembered.ages()
     }
 
+    /// A number that is another one after every change of IAM, the same on every control plane. It says nothing of order.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn position(&self) -> Result<i64, Error> {
+        let epoch = self.store.epoch().await?.unwrap_or_default();
+        let epoch = epoch.parse::<Uuid>().unwrap_or_default().as_u128();
+        // Half of the bits of a UUID, and none of them above those of a positive number.
+        Ok(i64::try_from(((epoch >> 64) ^ epoch) & u128::from(i64::MAX.unsigned_abs())).unwrap_or_default())
+    }
+
     /// Forgets who may do what. Called after each change of it.
     pub(crate) fn forget(&self) {
         self.remembered.forget();

@@ -25,6 +25,7 @@
 mod fold;
 mod frame;
 mod history;
+mod list;
 mod standing;
 mod stream;
 mod tail;
@@ -41,6 +42,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use self::fold::Told;
 pub use self::frame::Render;
 pub use self::history::{EventWatch, EventWatchRequest};
+pub use self::list::{ListWatch, ListWatchRequest, ReadPage, RowsPage};
 pub use self::standing::StillAllowed;
 pub use self::stream::{Begin, Watch, WatchRequest};
 pub use self::view::View;

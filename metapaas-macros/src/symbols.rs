@@ -267,7 +267,8 @@ pub(crate) static FIELD_KEYS: &[Key] = &[
         name: PATTERN,
         form: Form::Text,
         place: Place::Field,
-        meaning: "A regular expression in the syntax of the crate `regex` that the text must match.",
+        meaning: "A regular expression in the syntax of the crate `regex` that the text must match. A `check` of the \
+                  field speaks first, since it can say in words what is wrong.",
         example: r#"pattern = "^[a-z]+$""#,
     },
     Key {

@@ -7,7 +7,7 @@ use utoipa::openapi::{PathItem, Ref};
 
 use super::Parts;
 use super::build::{
-    JSON, OperationExt, answer, body, id, operation, path, query, shared_parameter, string, time,
+    JSON, OperationExt, answer, body, id, operation, or_stream, path, query, shared_parameter, string, time,
 };
 use crate::descriptor::{Action, TypeDescriptor};
 use crate::iam::{AUDIT, BINDINGS, PROJECTS, ROLES, SERVICE_ACCOUNTS, TOKENS, USERS};
@@ -156,8 +156,12 @@ impl Kind {
             .begin("list", Action::List, &format!("List {}", self.ty.plural.replace('-', " ")))
             .parameter_ref(shared_parameter("Limit"))
             .parameter_ref(shared_parameter("PageToken"))
-            .response("200", answer("A page.", Some(&format!("{}List", self.schema)), &[]))
-            .errors(&[400, 403]);
+            .parameter_ref(shared_parameter("LastEventId"))
+            .response(
+                "200",
+                or_stream(answer("A page, or a stream.", Some(&format!("{}List", self.schema)), &[])),
+            )
+            .errors(&[400, 403, 410, 429]);
         self.in_project(list)
     }
 

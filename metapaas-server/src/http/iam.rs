@@ -1,6 +1,7 @@
 //! `/v1/iam/`: tokens, users, projects, roles, bindings, service accounts, "may I", the audit.
 
 mod change;
+mod lists;
 mod questions;
 mod roles;
 
@@ -13,13 +14,18 @@ use metapaas_core::authn::Identified;
 use metapaas_core::authz::{Allowed, authorize};
 use metapaas_core::descriptor::{Action, TypeDescriptor};
 use metapaas_core::error::Error;
-use metapaas_core::iam::{BINDINGS, Iam, Listed, Origin, PROJECTS, PageAt, SERVICE_ACCOUNTS, TOKENS, USERS};
+use metapaas_core::iam::{
+    BINDINGS, Binding, Iam, Listed, Origin, PROJECTS, PageAt, Project, SERVICE_ACCOUNTS, ServiceAccount,
+    ServiceToken, TOKENS, USERS, User,
+};
 use metapaas_core::request::RequestContext;
+use metapaas_core::role::PLATFORM_PROJECT;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use self::lists::Part;
 use super::Answer;
 use super::body::read_json;
 use super::denials;
@@ -156,9 +162,8 @@ impl Call<'_> {
     async fn users(&self, method: &Method, path: &str, body: Body) -> Answer {
         match *method {
             Method::GET => {
-                let (page, _) = self.page(&[])?;
-                let found = self.app.iam.list_users(&self.allowed(&USERS, Action::List), page).await?;
-                Ok(listed(&found, |user| user.id))
+                let page = |of: Part| async move { of.iam.list_users(&of.allowed, of.page).await };
+                self.list(&USERS, &[], |user: &User| (user.id, Some(PLATFORM_PROJECT)), page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&USERS, Action::Create);
@@ -198,9 +203,8 @@ impl Call<'_> {
     async fn projects(&self, method: &Method, path: &str, body: Body) -> Answer {
         match *method {
             Method::GET => {
-                let (page, _) = self.page(&[])?;
-                let found = self.app.iam.list_projects(&self.allowed(&PROJECTS, Action::List), page).await?;
-                Ok(listed(&found, |project| project.id))
+                let page = |of: Part| async move { of.iam.list_projects(&of.allowed, of.page).await };
+                self.list(&PROJECTS, &[], |project: &Project| (project.id, Some(project.id)), page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&PROJECTS, Action::Create);
@@ -235,10 +239,10 @@ impl Call<'_> {
     async fn bindings(&self, method: &Method, path: &str, body: Body) -> Answer {
         match *method {
             Method::GET => {
-                let (page, project) = self.page(&["project_id"])?;
-                let allowed = self.allowed(&BINDINGS, Action::List);
-                let found = self.app.iam.list_bindings(&allowed, project, page).await?;
-                Ok(listed(&found, |binding| binding.id))
+                let page =
+                    |of: Part| async move { of.iam.list_bindings(&of.allowed, of.project, of.page).await };
+                let whose = |binding: &Binding| (binding.id, Some(binding.project_id));
+                self.list(&BINDINGS, &["project_id"], whose, page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&BINDINGS, Action::Create);
@@ -270,10 +274,11 @@ impl Call<'_> {
     async fn accounts(&self, method: &Method, path: &str, body: Body) -> Answer {
         match *method {
             Method::GET => {
-                let (page, project) = self.page(&["project_id"])?;
-                let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::List);
-                let found = self.app.iam.list_service_accounts(&allowed, project, page).await?;
-                Ok(listed(&found, |account| account.id))
+                let page = |of: Part| async move {
+                    of.iam.list_service_accounts(&of.allowed, of.project, of.page).await
+                };
+                let whose = |account: &ServiceAccount| (account.id, Some(account.project_id));
+                self.list(&SERVICE_ACCOUNTS, &["project_id"], whose, page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::Create);
@@ -311,10 +316,13 @@ impl Call<'_> {
     async fn tokens(&self, method: &Method, path: &str, key: &str, body: Body) -> Answer {
         match *method {
             Method::GET => {
-                let (page, project) = self.page(&["project_id"])?;
-                let allowed = self.allowed(&TOKENS, Action::List);
-                let found = self.app.iam.list_tokens(&allowed, key, project, page).await?;
-                Ok(listed(&found, |token| token.id))
+                let key = key.to_owned();
+                let page = move |of: Part| {
+                    let key = key.clone();
+                    async move { of.iam.list_tokens(&of.allowed, &key, of.project, of.page).await }
+                };
+                // Whoever may list them may see their account, which was looked at.
+                self.list(&TOKENS, &["project_id"], |token: &ServiceToken| (token.id, None), page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&TOKENS, Action::Create);

@@ -31,7 +31,7 @@ use super::query::Query;
 use super::state::App;
 use super::{error::wrong_method, types};
 
-pub(super) use self::watch::is_wanted as is_stream_wanted;
+pub(super) use self::watch::{is_wanted as is_stream_wanted, reach};
 
 /// How often a change is tried again when somebody else was faster.
 const UPDATE_ATTEMPTS: usize = 20;

@@ -3,10 +3,12 @@
 use axum::body::Body;
 use axum::http::Method;
 use metapaas_core::descriptor::Action;
-use metapaas_core::iam::{Iam, ROLES};
+use metapaas_core::iam::{Iam, ROLES, RoleEntry};
+use metapaas_core::role::PLATFORM_PROJECT;
 use serde_json::Value;
 
-use super::{Call, listed, no_content};
+use super::lists::Part;
+use super::{Call, no_content};
 use crate::http::Answer;
 use crate::http::error::wrong_method;
 
@@ -15,10 +17,15 @@ impl Call<'_> {
         let registry = &self.app.registry;
         match *method {
             Method::GET => {
-                let (page, project) = self.page(&["project_id"])?;
-                let allowed = self.allowed(&ROLES, Action::List);
-                let found = self.app.iam.list_roles(registry, &allowed, project, page).await?;
-                Ok(listed(&found, |role| role.id))
+                let registry = registry.clone();
+                let page = move |of: Part| {
+                    let registry = registry.clone();
+                    async move { of.iam.list_roles(&registry, &of.allowed, of.project, of.page).await }
+                };
+                // Those of the platform are for all to see.
+                let owner =
+                    |role: &RoleEntry| Some(role.project_id).filter(|project| *project != PLATFORM_PROJECT);
+                self.list(&ROLES, &["project_id"], move |role: &RoleEntry| (role.id, owner(role)), page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&ROLES, Action::Create);
