@@ -225,7 +225,10 @@ pub(crate) async fn serve(logs: Arc<Logs>, query: LogQuery, out: mpsc::Sender<Fr
             return;
         }
     }
-    while is_following {
+    if !is_following {
+        return;
+    }
+    loop {
         let _ = changes.borrow_and_update();
         let this = Arc::clone(&logs);
         let given = std::mem::take(&mut cursors);

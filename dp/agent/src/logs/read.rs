@@ -155,11 +155,12 @@ impl Logs {
         let mut read = 0;
         for (start, line, is_whole) in split(&bytes) {
             // More of it is to come.
-            if !is_whole && !(is_over && is_at_end) && line.len() < LONGEST_LINE {
+            let is_last = is_over && is_at_end;
+            if !(is_whole || is_last || line.len() >= LONGEST_LINE) {
                 break;
             }
             read = start + line.len() + usize::from(is_whole);
-            if !(start == 0 && is_cut) {
+            if start > 0 || !is_cut {
                 let at = times::at(&marks, cursor.offset + start as u64, millis(&found));
                 push(lines, at, name, line);
             }
