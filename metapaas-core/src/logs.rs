@@ -42,6 +42,8 @@ const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 const SHORT: Duration = Duration::from_secs(30);
 /// How often a follower looks for new nodes, and whether it may still read.
 const LOOK: Duration = Duration::from_secs(1);
+/// A follower asks the database every so many looks whether the instance is still there.
+const FOUND_EVERY: u8 = 5;
 /// A follower hears something at least this often.
 const IDLE: Duration = Duration::from_secs(12);
 
@@ -95,6 +97,8 @@ pub struct LogReader {
     said: SelectAll<BoxStream<'static, (Uuid, Said)>>,
     phase: Phase,
     look_at: Instant,
+    /// Looks until the instance is looked for again.
+    until_found: u8,
     heard_at: Instant,
     end_at: Instant,
 }
@@ -155,6 +159,7 @@ impl Logs {
             said: SelectAll::new(),
             phase: Phase::New,
             look_at: now + LOOK,
+            until_found: FOUND_EVERY,
             heard_at: now,
             end_at: now + if request.follow { LONGEST } else { SHORT },
             request,
@@ -272,6 +277,11 @@ impl LogReader {
         let context = RequestContext { actor, request_id: self.allowed.context().request_id.clone() };
         let allowed = authorize(&context, self.allowed.ty(), Action::Custom(LOGS));
         allowed.on_row(self.project, &self.instance)?;
+        self.until_found = self.until_found.saturating_sub(1);
+        if self.until_found > 0 {
+            return Ok(());
+        }
+        self.until_found = FOUND_EVERY;
         let Some(registered) = self.logs.store.registry().of(self.allowed.ty()) else { return Ok(()) };
         let locator = Locator { keys: vec![self.instance.to_string()], project: Some(self.project) };
         self.logs.store.get(&allowed, registered, &locator).await.map(drop)

@@ -121,10 +121,12 @@ async fn what_apps_write_is_read_and_followed(on: On) {
     let mut open_ones = Vec::new();
     let refused = loop {
         let answer = open(at, &at.token, &app, "?tail=0&follow=true&node=web-2-0").await;
-        if answer.status() != 200 {
-            break answer.status();
+        match answer.status().as_u16() {
+            200 => open_ones.push(answer),
+            // A busy machine may need another try for the database.
+            503 => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
+            _ => break answer.status(),
         }
-        open_ones.push(answer);
     };
     assert_eq!((refused.as_u16(), open_ones.len()), (429, 32));
     drop(open_ones);
