@@ -93,7 +93,7 @@ async fn change(console: &mut dyn Console, words: &Deploy, app: &Value) -> Resul
     env::set(console, &words.app, &words.env, false).await?;
     let fields = words.fields();
     let is_other = |name: &&str| fields.get(*name).is_some_and(|value| *value != app[*name]);
-    let is_moved = SOURCE.iter().any(|name| is_other(&name));
+    let is_moved = SOURCE.iter().any(is_other);
     if is_moved {
         let _ = console.patch(&words.app.path(), Value::Object(fields)).await?;
     }
