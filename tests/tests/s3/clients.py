@@ -146,6 +146,32 @@ def mfa(bucket, secret):
     s3.delete_object(MFA=f"arn:aws:iam::0:mfa/any {otp(secret)}", **version)
 
 
+def until(holds):
+    for _ in range(300):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it does not come")
+
+
+def changed(bucket):
+    """Versioning and encryption that were just switched on."""
+    s3 = client()
+    until(lambda: "VersionId" in s3.put_object(Bucket=bucket, Key="changed", Body=b"1"))
+    until(lambda: s3.put_object(Bucket=bucket, Key="changed", Body=b"2").get("ServerSideEncryption") == "AES256")
+
+
+def shut_out(bucket):
+    """A key that was just disabled."""
+    def is_refused():
+        try:
+            client().list_objects_v2(Bucket=bucket)
+        except ClientError as error:
+            return error.response["Error"]["Code"] == "InvalidAccessKeyId"
+        return False
+    until(is_refused)
+
+
 def count(bucket, number):
     found = client().list_objects_v2(Bucket=bucket)["KeyCount"]
     assert found == int(number), found

@@ -54,3 +54,22 @@ async fn what_was_acknowledged_survives_every_kill() {
     storage.scenario(None, &["count", "data-bucket", "4"]).await;
     assert_ne!(recorded_pid(&service), Some(serving));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_come_into_force_without_a_restart() {
+    let storage = Storage::start(On::Sqlite, json!({})).await;
+    let all = json!({ "Effect": "Allow", "Action": "s3:*", "Resource": "*" });
+    let document = json!({ "Version": "2012-10-17", "Statement": [all] });
+    storage.make("/policies", json!({ "name": "all", "document": document })).await;
+    let alice = storage.user("alice", &["all"]).await;
+    let instance = storage.active().await;
+    storage.scenario_of(&instance, Some(&alice), &["works", "data-bucket"]).await;
+    let (service, _) = records(&storage);
+    let serving = recorded_pid(&service).unwrap();
+
+    storage.patch("", json!({ "versioning": true, "encryption": "aes256" })).await;
+    storage.scenario_of(&instance, None, &["changed", "data-bucket"]).await;
+    storage.patch(&format!("/users/alice/access-keys/{}", alice.0), json!({ "enabled": false })).await;
+    storage.scenario_of(&instance, Some(&alice), &["shut_out", "data-bucket"]).await;
+    assert_eq!(recorded_pid(&service), Some(serving));
+}
