@@ -183,6 +183,7 @@ pub fn main(plugins: &[fn() -> Plugin]) -> ExitCode {
 }
 
 /// What the command line asks for.
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 enum Asked {
     /// A command of the distribution.
     Own(Cli),
