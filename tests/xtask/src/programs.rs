@@ -42,6 +42,7 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "s3cmd", package: "s3cmd" },
     Program { name: "rclone", package: "rclone" },
     Program { name: "unshare", package: "util-linux" },
+    Program { name: "debootstrap", package: "debootstrap" },
 ];
 
 /// Makes sure that all programs are there: installs what is missing as root, else says which command does it.
