@@ -96,6 +96,8 @@ pub struct LogReader {
     sources: HashMap<Uuid, Source>,
     said: SelectAll<BoxStream<'static, (Uuid, Said)>>,
     phase: Phase,
+    /// What there was at the beginning.
+    begun: Vec<LogEntry>,
     look_at: Instant,
     /// Looks until the instance is looked for again.
     until_found: u8,
@@ -134,7 +136,8 @@ impl Logs {
         Self { store, calls, authenticator, readers: Arc::default() }
     }
 
-    /// Begins to read the logs of an instance that the caller may see.
+    /// Begins to read the logs of an instance that the caller may see. Who follows hears of all that is written after this
+    /// has returned.
     ///
     /// # Errors
     /// `Forbidden`, `NotFound` when there is no such node, `TooManyRequests`, `Unavailable`.
@@ -158,6 +161,7 @@ impl Logs {
             sources: HashMap::new(),
             said: SelectAll::new(),
             phase: Phase::New,
+            begun: Vec::new(),
             look_at: now + LOOK,
             until_found: FOUND_EVERY,
             heard_at: now,
@@ -165,6 +169,7 @@ impl Logs {
             request,
         };
         reader.begin().await?;
+        reader.begun = reader.history().await;
         Ok(reader)
     }
 
@@ -216,7 +221,7 @@ impl LogReader {
             Phase::Ended => None,
             Phase::New => {
                 self.phase = if self.request.follow { Phase::Following } else { Phase::Ended };
-                Some(self.history().await)
+                Some(std::mem::take(&mut self.begun))
             }
             Phase::Following => self.live().await,
         }

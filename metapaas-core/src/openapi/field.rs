@@ -149,7 +149,9 @@ impl Shape {
             Self::Other(object) => {
                 let object = if notes.read_only { object.read_only(true) } else { object };
                 let object = if notes.write_only { object.write_only(true) } else { object };
-                object.description(notes.description).default(notes.default).extensions(permission).into()
+                // Generators of clients have no way to write a map as a default.
+                let default = notes.default.filter(|value| !value.is_object());
+                object.description(notes.description).default(default).extensions(permission).into()
             }
             Self::Array(array) => {
                 // utoipa's arrays lack these keywords; one entry at most, so that the order is stable.

@@ -174,7 +174,42 @@ pub(super) fn agents(parts: &mut Parts) {
         .response("204", answer("It is taken in.", None, &[]))
         .errors(&[400, 403, 413, 415]);
     put(parts, "/v1/nodes/{id}/status", PathItem::new(HttpMethod::Put, for_nodes(report)));
+    calls(parts);
     routers(parts);
+}
+
+/// What a control plane asks of a node while somebody waits, such as lines of its logs.
+fn calls(parts: &mut Parts) {
+    let call = open("What is asked of the node.")
+        .must("id", id("The answer goes by it."))
+        .must("kind", string("What is asked for, e.g. `logs`."))
+        .must("parameters", any("What there is to say about it; its form is the kind's."))
+        .must("seconds", integer("The agent gives up after so many."));
+    let told = open("What is asked, and what nobody wants any more.")
+        .must("begin", array(call, "New calls."))
+        .must("end", array(id(""), "Calls whose caller has gone."));
+    let part = open("The next part of the answer to a call.")
+        .must("seq", integer("Counts from 0; the same again is the same part again.").minimum(Some(0)))
+        .must("frames", array(any(""), "Pieces of the answer, in their order."))
+        .must("is_last", boolean("Whether it is the last part."));
+    parts.components.schemas.insert("NodeCalls".into(), told.into());
+    parts.components.schemas.insert("NodeCallOutput".into(), part.into());
+    let wait = integer("").minimum(Some(0)).maximum(Some(60));
+    let listen = operation("agents_calls", "agents", "Wait for what is asked of the node")
+        .parameter(query("wait", wait, "Seconds to wait."))
+        .response("200", answer("There is something.", Some("NodeCalls"), &[]))
+        .response("304", answer("The wait is over.", None, &[]));
+    put(
+        parts,
+        metapaas_protocol::calls::CALLS_PATH,
+        PathItem::new(HttpMethod::Get, for_nodes(listen).errors(&[400])),
+    );
+    let output = operation("agents_answer", "agents", "Answer what was asked of the node")
+        .parameter(path("id", id(""), "The call."))
+        .request_body(Some(body("NodeCallOutput", &[JSON])))
+        .response("204", answer("Somebody has taken it.", None, &[]))
+        .errors(&[400, 404, 413, 415, 503]);
+    put(parts, "/v1/agents/calls/{id}", PathItem::new(HttpMethod::Post, for_nodes(output)));
 }
 
 /// What routers follow.

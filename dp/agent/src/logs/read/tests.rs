@@ -1,3 +1,5 @@
+//! Lines that are found, split, cut and followed.
+
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
