@@ -31,6 +31,8 @@ async fn installation(on: On) -> Installation {
 /// An app of an installation.
 struct App<'a> {
     installation: &'a Installation,
+    /// Another control plane that may have made its nodes.
+    beside: Option<&'a Installation>,
     path: String,
 }
 
@@ -39,7 +41,7 @@ impl<'a> App<'a> {
         body["name"] = json!(name);
         body["project_id"] = json!(installation.default_project().await);
         let _ = installation.call(Method::POST, APPS, body).await.expect(201);
-        Self { installation, path: format!("{APPS}/{name}") }
+        Self { installation, beside: None, path: format!("{APPS}/{name}") }
     }
 
     async fn act(&self, verb: &str, body: Value) -> Value {
@@ -88,8 +90,10 @@ impl<'a> App<'a> {
         let nodes = app["nodes"].as_array().unwrap();
         let node = nodes.iter().find(|node| node["place"] == place.as_str()).unwrap();
         let id = node["id"].as_str().unwrap();
-        let port = self.installation.data_dir().join("nodes").join(id).join("work/port");
-        let port = std::fs::read_to_string(port).unwrap();
+        let port = |at: &Installation| {
+            std::fs::read_to_string(at.data_dir().join("nodes").join(id).join("work/port")).ok()
+        };
+        let port = port(self.installation).or_else(|| self.beside.and_then(port)).unwrap();
         let answer = client().get(format!("http://127.0.0.1:{port}{path}")).send().await.unwrap();
         answer.text().await.unwrap()
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -130,9 +130,14 @@ async fn answer(app: &Arc<App>, s3: &S3Service, request: Request<Incoming>) -> R
         },
         "/usage" if is_get => usage(app, &request),
         _ => {
+            let is_waiting = request.headers().contains_key(EXPECT);
             let response = s3.call(request.map(Body::from)).await;
-            let response =
+            let mut response =
                 response.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, String::new()));
+            // Who is refused before it sent the body may begin the next request where the body would be (RFC 9110, 10.1.1).
+            if is_waiting && !response.status().is_success() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             app.metrics.count(response.status());
             app.keep_count(false).await;
             response

@@ -11,6 +11,7 @@ use super::build::{
     path, query, shared_parameter, string, time,
 };
 use super::field::{Place, field};
+use super::shared::NAME_PATTERN;
 use crate::action::{ActionDescriptor, LOGS};
 use crate::describe::{collection_path, parameter, snake_case};
 use crate::descriptor::{Action, FieldDescriptor, Scope, TypeDescriptor};
@@ -227,7 +228,7 @@ impl Operations<'_> {
             .parameter(query("tail", tail, "So many of the newest lines."))
             .parameter(query("since", time(""), "None that are older."))
             .parameter(query("follow", boolean("").default(Some(json!(false))), "Whether lines to come are told too."))
-            .parameter(query("node", string(""), "Only the node in this place."))
+            .parameter(query("node", string("").pattern(Some(NAME_PATTERN)), "Only the node in this place."))
             .response("200", or_stream(told))
             .errors(&[429]);
         with_parameters(own).operation(HttpMethod::Get, read).build()

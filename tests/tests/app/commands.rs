@@ -125,7 +125,7 @@ async fn a_deploy_goes_on_without_who_began_it() {
     said.read_to_string(&mut rest).unwrap();
     assert_eq!(deploy.wait().unwrap().code(), Some(130));
     assert!(rest.contains("the deploy goes on"), "{rest}");
-    let app = App { installation: &installation, path: format!("{}/shop", super::APPS) };
+    let app = App { installation: &installation, beside: None, path: format!("{}/shop", super::APPS) };
     assert_eq!(app.active().await["release"], 1);
     let said = run(&installation, &["apps", "-o", "json"]).1;
     let apps: Value = serde_json::from_str(&said).unwrap();

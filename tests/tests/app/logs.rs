@@ -51,7 +51,8 @@ async fn what_apps_write_is_read_and_followed(on: On) {
     let at = second.as_ref().unwrap_or(&first);
     let repository = Repository::new();
     repository.commit(&samples::TALKER);
-    let app = App::create(&first, "talker", json!({ "repo": repository.url(), "replicas": 2 })).await;
+    let mut app = App::create(&first, "talker", json!({ "repo": repository.url(), "replicas": 2 })).await;
+    app.beside = second.as_ref();
     app.active().await;
     eventually("both nodes tell their lines", || async {
         let text = read(at, &app, "?tail=1000").await;
