@@ -92,8 +92,8 @@ impl Process {
     pub fn open(pid: Pid, start_time: u64) -> io::Result<Option<Self>> {
         let fd = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(fd) => fd,
-            // EINVAL is a thread's id, which is nobody we know.
-            Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+            // A thread's id, which is nobody we know: EINVAL, from newer kernels ENOENT.
+            Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         // The start time is read after the descriptor is held: if it is right, the descriptor is the right process.
