@@ -312,6 +312,16 @@ mod tests {
         assert!(Stat::parse("5 (a").is_none());
     }
 
+    #[test]
+    fn the_id_of_a_thread_is_nobody() {
+        let found = std::thread::spawn(|| {
+            let thread = rustix::thread::gettid();
+            let start_time = Stat::read(thread).unwrap().unwrap().start_time;
+            Process::open(thread, start_time).unwrap().is_none()
+        });
+        assert!(found.join().unwrap());
+    }
+
     #[tokio::test]
     async fn a_reused_process_id_is_a_stranger() {
         let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();

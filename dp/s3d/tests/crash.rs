@@ -45,6 +45,23 @@ fn a_client_that_goes_away_leaves_no_file() {
     server.python(&["kept", "3"]);
 }
 
+/// What the client sends next would be read as the body that it was told not to send.
+#[test]
+fn who_is_refused_before_the_body_begins_on_another_connection() {
+    let server = Server::start();
+    let mut socket = TcpStream::connect(&server.address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let head = format!(
+        "PUT /plain/key HTTP/1.1\r\nHost: {}\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n",
+        server.address
+    );
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+}
+
 #[test]
 fn replaced_and_deleted_contents_leave_the_disk() {
     let mut server = Server::start();

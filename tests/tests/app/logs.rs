@@ -1,5 +1,7 @@
 //! Logs of apps: lines of all nodes, also those that are gone, read and followed, at any control plane.
 
+use std::time::{Duration, Instant};
+
 use metapaas_tests::harness::{Installation, On, PATIENCE, eventually};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -120,12 +122,14 @@ async fn what_apps_write_is_read_and_followed(on: On) {
     lost.text.clear();
 
     let mut open_ones = Vec::new();
+    let until = Instant::now() + PATIENCE;
     let refused = loop {
+        assert!(Instant::now() < until, "{} followers after {PATIENCE:?}", open_ones.len());
         let answer = open(at, &at.token, &app, "?tail=0&follow=true&node=web-2-0").await;
         match answer.status().as_u16() {
             200 => open_ones.push(answer),
             // A busy machine may need another try for the database.
-            503 => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
+            503 => tokio::time::sleep(Duration::from_millis(200)).await,
             _ => break answer.status(),
         }
     };
