@@ -1,6 +1,6 @@
 //! Multipart uploads.
 
-use s3s::crypto::{Checksum as _, Md5};
+use metapaas_md5::Md5;
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Request};
 use uuid::Uuid;
@@ -229,7 +229,7 @@ fn assemble(upload: &Upload, parts: &[PartRow]) -> Result<Record, Fault> {
             .collect();
         md5.update(&bytes);
     }
-    let digest: String = md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = md5.finish().iter().map(|byte| format!("{byte:02x}")).collect();
     let sums = match &upload.algorithm {
         None => Sums::default(),
         Some(name) => {

@@ -199,7 +199,7 @@ async fn pour(sink: Sink, body: Option<StreamingBlob>, length: Option<u64>) -> R
 }
 
 fn write(mut sink: Sink, batch: &[Bytes]) -> std::io::Result<Sink> {
-    batch.iter().try_for_each(|bytes| sink.write(bytes))?;
+    sink.write(batch)?;
     Ok(sink)
 }
 

@@ -246,8 +246,16 @@ impl Sink {
         Ok(Self { blobs, id, key, file: None, spare, held: vec![], chunks: 0, size: 0, hasher })
     }
 
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
+    pub(crate) fn write(&mut self, batch: &[Bytes]) -> io::Result<()> {
+        if batch.iter().map(Bytes::len).sum::<usize>() > INLINE {
+            self.hasher.update_many(batch);
+        } else {
+            batch.iter().for_each(|bytes| self.hasher.update(bytes));
+        }
+        batch.iter().try_for_each(|bytes| self.append(bytes))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.size += bytes.len() as u64;
         if self.file.is_none() && self.held.len() + bytes.len() <= INLINE {
             self.held.extend_from_slice(bytes);

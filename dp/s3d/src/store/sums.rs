@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use crc_fast::CrcAlgorithm;
+use metapaas_md5::Md5;
 use s3s::checksum::ChecksumHasher;
-use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
 use s3s::{S3ErrorCode, TrailingHeaders};
 
 use super::record::Sums;
@@ -84,12 +86,18 @@ impl Hasher {
         self.others.update(bytes);
     }
 
+    /// The same for much at once; it blocks.
+    pub(crate) fn update_many(&mut self, batch: &[Bytes]) {
+        self.md5.update_many(batch);
+        batch.iter().for_each(|bytes| self.others.update(bytes));
+    }
+
     /// The MD5 and the checksums.
     pub(crate) fn finish(self) -> ([u8; 16], Sums) {
         let mut sums = self.others.finalize();
         let values = ALGORITHMS.iter().zip(fields!(sums));
         let values = values.filter_map(|(name, value)| Some(((*name).to_owned(), value?))).collect();
-        (self.md5.finalize(), Sums { values, composite: false })
+        (self.md5.finish(), Sums { values, composite: false })
     }
 }
 
