@@ -135,6 +135,8 @@ pub struct FieldDescriptor {
     pub mutable: bool,
     /// Whether the platform sets it and requests may not; always nullable in the store.
     pub output: bool,
+    /// How `/metrics` tells an output of an instance.
+    pub metric: Option<Metric>,
     /// Least role that may set it.
     pub iam: Option<Role>,
     /// Makes the value when the request has none.
@@ -155,6 +157,15 @@ pub struct FieldDescriptor {
 
 /// The author's rule for one field: new value, old value (on update), or what is wrong.
 pub type FieldCheck = fn(new: &Value, old: Option<&Value>) -> Result<(), String>;
+
+/// What a number is to those who collect it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// It rises and falls.
+    Gauge,
+    /// It only rises, or begins anew.
+    Counter,
+}
 
 /// Where two rows may not have the same value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

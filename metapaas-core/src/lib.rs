@@ -14,6 +14,7 @@ pub mod error;
 pub mod field_type;
 pub mod hook;
 pub mod iam;
+pub mod instance_metrics;
 pub mod logs;
 pub mod migration;
 pub mod offer;

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 pub use crate::descriptor::{
-    Action, EnumVariant, FieldDescriptor, FieldKind, FieldProblem, Key, Scope, Spec, TypeDescriptor, Unique,
+    Action, EnumVariant, FieldDescriptor, FieldKind, FieldProblem, Key, Metric, Scope, Spec, TypeDescriptor,
+    Unique,
 };
 pub use crate::field_type::{FieldEnum, FieldError, FieldType, OutputType};
 pub use crate::paas_type::PaasType;
@@ -46,6 +47,7 @@ impl<T> Of<T> {
             nullable: self.nullable,
             mutable: false,
             output: self.output,
+            metric: None,
             iam: None,
             default: None,
             unique: Unique::No,
@@ -188,6 +190,13 @@ impl FieldDescriptor {
     #[must_use]
     pub const fn mutable(mut self) -> Self {
         self.mutable = true;
+        self
+    }
+
+    /// `#[field(output, metric = "gauge")]`
+    #[must_use]
+    pub const fn metric(mut self, metric: Metric) -> Self {
+        self.metric = Some(metric);
         self
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod iam;
 mod idempotency;
 pub(crate) mod links;
 mod logs;
+pub(crate) mod measured;
 pub mod migrate;
 pub mod nodes;
 mod operation;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metapaas_core::__private::{instance, of};
-use metapaas_core::descriptor::{FieldDescriptor, FieldKind, Key, TypeDescriptor, Unique};
+use metapaas_core::descriptor::{FieldDescriptor, FieldKind, Key, Metric, TypeDescriptor, Unique};
 use metapaas_core::plugin::Plugin;
 use metapaas_core::registry::Registry;
 use metapaas_core::{FieldType, Planned};
@@ -137,6 +137,13 @@ fn fields_must_be_ones_that_can_be_kept() {
     check_fields(vec![field::<bool>("a").pattern("x")], &["MISPLACED_RULE"]);
     check_fields(vec![field::<i64>("a").len(1, 2)], &["MISPLACED_RULE"]);
     check_fields(vec![field::<String>("a").range(1.0, 2.0)], &["MISPLACED_RULE"]);
+    let output = |kind| FieldDescriptor { output: true, nullable: true, ..of_kind("a", kind) };
+    check_fields(vec![output(FieldKind::Float).metric(Metric::Gauge)], &[]);
+    check_fields(vec![output(FieldKind::Bool).metric(Metric::Gauge)], &["MISPLACED_RULE"]);
+    check_fields(vec![field::<i64>("a").metric(Metric::Counter)], &["MISPLACED_RULE"]);
+    let total = FieldDescriptor { name: "a_total", ..output(FieldKind::Float) };
+    check_fields(vec![total.metric(Metric::Counter)], &[]);
+    check_fields(vec![total.metric(Metric::Gauge)], &["MISPLACED_RULE"]);
     for kind in [FieldKind::Json, FieldKind::List(&FieldKind::Bool), FieldKind::Secret(&FieldKind::Bool)] {
         check_fields(vec![of_kind("a", kind).unique(Unique::Siblings)], &["MISPLACED_RULE"]);
     }

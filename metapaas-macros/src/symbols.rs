@@ -111,6 +111,7 @@ pub(crate) const LEN: &str = "len";
 pub(crate) const RANGE: &str = "range";
 pub(crate) const PATTERN: &str = "pattern";
 pub(crate) const OUTPUT: &str = "output";
+pub(crate) const METRIC: &str = "metric";
 pub(crate) const RENAMED_FROM: &str = "renamed_from";
 pub(crate) const NAME: &str = "name";
 
@@ -281,6 +282,15 @@ pub(crate) static FIELD_KEYS: &[Key] = &[
         example: "output",
     },
     Key {
+        name: METRIC,
+        form: Form::Text,
+        place: Place::Field,
+        meaning: "`/metrics` tells the value of an `output` field of each instance: `\"gauge\"` for what rises and falls, \
+                  `\"counter\"` for what only rises. The field's type is an `Option` of a number. Only instance types \
+                  have metrics.",
+        example: r#"output, metric = "gauge""#,
+    },
+    Key {
         name: RENAMED_FROM,
         form: Form::Text,
         place: Place::Field,
@@ -332,6 +342,9 @@ pub(crate) const ACTIONS: [(&str, &str); 6] = [
     ("delete", "Delete"),
     ("watch", "Watch"),
 ];
+
+/// The kinds of metrics, with the variant of `Metric`.
+pub(crate) const METRICS: [(&str, &str); 2] = [("gauge", "Gauge"), ("counter", "Counter")];
 
 /// The scopes, with the variant of `Scope`.
 pub(crate) const SCOPES: [(&str, &str); 2] = [("project", "Project"), ("platform", "Platform")];

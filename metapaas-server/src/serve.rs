@@ -11,6 +11,7 @@ use metapaas_core::agents::Agents;
 use metapaas_core::authn::{Authenticator, FetchJson};
 use metapaas_core::calls::Calls;
 use metapaas_core::iam::Iam;
+use metapaas_core::instance_metrics::InstanceMetrics;
 use metapaas_core::logs::Logs;
 use metapaas_core::openapi;
 use metapaas_core::operations::Operations;
@@ -141,6 +142,7 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         routers,
         placement,
         metrics,
+        instance_metrics: InstanceMetrics::new(started.store.clone()),
         counts: Counts::default(),
         body_limit: started.config.limits.body(started.config.body_limit),
         rates: Rates::new(&started.config.limits),

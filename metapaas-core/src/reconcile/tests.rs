@@ -29,6 +29,7 @@ use crate::validate::{self, UpdateMode};
 
 mod children;
 mod links;
+mod outputs;
 mod planned;
 mod routes;
 

@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::same_type;
 use crate::action::{LOGS, ROTATE};
-use crate::descriptor::{Action, FieldKind, Key, TypeDescriptor, Unique};
+use crate::descriptor::{Action, FieldKind, Key, Metric, TypeDescriptor, Unique};
 use crate::offer::{PARAMETERS, TO};
 use crate::plugin::Plugin;
 
@@ -304,6 +304,16 @@ fn fields(ty: &TypeDescriptor, owner: &str, add: &mut impl FnMut(&'static str, S
         }
         if field.range.is_some() && !matches!(field.kind, FieldKind::Integer { .. } | FieldKind::Float) {
             add("MISPLACED_RULE", format!("{place}: `range` is for numbers"));
+        }
+        if let Some(metric) = field.metric {
+            let is_number = matches!(field.kind, FieldKind::Integer { .. } | FieldKind::Float);
+            if !is_number || !field.output || !ty.is_instance() {
+                add("MISPLACED_RULE", format!("{place}: `metric` is for outputs of instances that are numbers"));
+            }
+            if metric == Metric::Gauge && field.name.ends_with("_total") {
+                let why = "Prometheus keeps names that end in `_total` for counters";
+                add("MISPLACED_RULE", format!("{place}: {why}; rename it, or make it a counter"));
+            }
         }
         if field.unique != Unique::No && !is_comparable(&field.kind) {
             add("MISPLACED_RULE", format!("{place}: `unique` is not for lists, maps, JSON and secrets"));

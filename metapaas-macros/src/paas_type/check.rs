@@ -18,6 +18,7 @@ pub(crate) fn check(model: &Model, errors: &mut Errors) {
     for field in &model.fields {
         check_name(model, field, errors);
         check_output(field, errors);
+        check_metric(model, field, errors);
         check_renamed(model, field, errors);
     }
     check_key(model, errors);
@@ -152,6 +153,15 @@ fn check_output(field: &Field, errors: &mut Errors) {
                 format!("the platform sets an `output` field, not requests; remove `{name}` or `output`"),
             );
         }
+    }
+}
+
+fn check_metric(model: &Model, field: &Field, errors: &mut Errors) {
+    let Some(metric) = &field.metric else { return };
+    if model.has_parent {
+        errors.at(metric.key, "only instances have metrics, as nobody knows how many children there will be; remove `metric`");
+    } else if field.output.is_none() {
+        errors.at(metric.key, "a metric is what the platform finds; add `output`");
     }
 }
 

@@ -107,6 +107,10 @@ fn field(field: &Field) -> TokenStream {
     if field.mutable.is_some() {
         calls.extend(quote!(.mutable()));
     }
+    if let Some(metric) = &field.metric {
+        let metric = &metric.value;
+        calls.extend(quote!(.metric(mp::Metric::#metric)));
+    }
     if let Some(role) = &field.iam {
         let role = &role.value;
         calls.extend(quote!(.iam(mp::Role::#role)));

@@ -53,6 +53,8 @@ pub(crate) struct Field {
     pub(crate) mutable: Option<Span>,
     /// `output`
     pub(crate) output: Option<Span>,
+    /// `metric`, as the variant of `Metric`.
+    pub(crate) metric: Option<Given<Ident>>,
     /// `iam`, as the variant of `Role`.
     pub(crate) iam: Option<Given<Ident>>,
     /// `default`

@@ -8,7 +8,7 @@ use syn::{Attribute, Expr, Fields, Generics, Ident, Item, ItemStruct, Lit, LitSt
 use super::model::{Field, Model};
 use crate::errors::{Errors, hint, list};
 use crate::grammar::{self, Entry, Given, Interval, Value};
-use crate::symbols::{self, ACTIONS, FIELD, FIELD_KEYS, PAAS_TYPE, ROLES, SCOPES, TYPE_KEYS};
+use crate::symbols::{self, ACTIONS, FIELD, FIELD_KEYS, METRICS, PAAS_TYPE, ROLES, SCOPES, TYPE_KEYS};
 
 /// What came of the tokens.
 pub(crate) struct Parsed {
@@ -185,6 +185,7 @@ fn parse_field(field: &syn::Field, errors: &mut Errors) -> Option<Field> {
         doc: doc_of(&field.attrs),
         mutable: None,
         output: None,
+        metric: None,
         iam: None,
         default: None,
         unique: None,
@@ -199,6 +200,10 @@ fn parse_field(field: &syn::Field, errors: &mut Errors) -> Option<Field> {
         match (key.name, value) {
             (symbols::MUTABLE, Value::Flag) => found.mutable = Some(at),
             (symbols::OUTPUT, Value::Flag) => found.output = Some(at),
+            (symbols::METRIC, Value::Text(text)) => {
+                let value = one_of(&text, "kind of metric", &METRICS, errors);
+                found.metric = value.map(|value| Given { key: at, value });
+            }
             (symbols::IAM, Value::Text(text)) => {
                 found.iam = one_of(&text, "role", &ROLES, errors).map(|value| Given { key: at, value });
             }

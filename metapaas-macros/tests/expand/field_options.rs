@@ -31,6 +31,8 @@ pub struct Options {
     renamed: String,
     #[field(check = may_only_grow)]
     size: u64,
+    #[field(output, metric = "gauge")]
+    found: Option<u64>,
     #[field(mutable, iam = "operator", default = 3)]
     #[field(unique, range = 1..=5, renamed_from = "count", check = may_only_grow)]
     all: u64,

@@ -1,5 +1,7 @@
 //! Pages beside the API: docs, liveness, readiness, metrics.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -57,5 +59,11 @@ pub(super) async fn readyz(State(app): State<App>) -> Answer {
 /// Prometheus text format.
 pub(super) async fn metrics(State(app): State<App>) -> Response {
     app.metrics.run_upkeep();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render()).into_response()
+    let of_instances = app.instance_metrics.text().await.unwrap_or_else(|error| {
+        // The process has metrics all the same, and they matter most when the database does not answer.
+        tracing::warn!(%error, "reading the metrics of instances failed");
+        Arc::default()
+    });
+    let text = app.metrics.render() + &of_instances;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

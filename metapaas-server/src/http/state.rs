@@ -7,6 +7,7 @@ use metapaas_core::agents::Agents;
 use metapaas_core::authn::Authenticator;
 use metapaas_core::calls::Calls;
 use metapaas_core::iam::Iam;
+use metapaas_core::instance_metrics::InstanceMetrics;
 use metapaas_core::logs::Logs;
 use metapaas_core::operations::Operations;
 use metapaas_core::placement::Placement;
@@ -58,6 +59,8 @@ pub struct State {
     pub methods: Methods,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
+    /// What it says of instances.
+    pub instance_metrics: InstanceMetrics,
     /// Counts requests.
     pub counts: Counts,
     /// What a request's body may be.

@@ -48,13 +48,13 @@ pub struct S3Instance {
     #[field(output)]
     pub restarts: Option<u32>,
     /// Objects in all buckets.
-    #[field(output)]
+    #[field(output, metric = "gauge")]
     pub objects: Option<u64>,
     /// Bytes of all versions of all objects.
-    #[field(output)]
+    #[field(output, metric = "gauge")]
     pub bytes: Option<u64>,
     /// Requests answered.
-    #[field(output)]
+    #[field(output, metric = "counter")]
     pub requests: Option<u64>,
 }
 

@@ -1,0 +1,10 @@
+use metapaas_core::paas_type;
+
+#[paas_type(slug = "demo")]
+pub struct Demo {
+    #[field(output, metric = "guage")]
+    a: Option<u8>,
+}
+
+fn main() {}
+// 1 error
