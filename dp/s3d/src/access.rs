@@ -7,9 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hyper::HeaderMap;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
-use s3s::dto::{CopySource, Timestamp, TimestampFormat};
+use s3s::dto::CopySource;
 use s3s::path::S3Path;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
+use time::PrimitiveDateTime;
+use time::macros::format_description;
 
 use crate::fault::Fault;
 use crate::live::{App, Live};
@@ -84,7 +86,12 @@ impl Access {
                     S3Path::Bucket { bucket } => (Some(&**bucket), None),
                     S3Path::Object { bucket, key } => (Some(&**bucket), Some(&**key)),
                 };
-                self.allow(caller, &action, bucket.unwrap_or_default(), key, version.as_deref())?;
+                let bucket = bucket.unwrap_or_default();
+                self.allow(caller, &action, bucket, key, version.as_deref())?;
+                if matches!(operation, "PutObject" | "CreateMultipartUpload" | "CopyObject") {
+                    let mut more = BESIDES.iter().filter(|(header, _)| cx.headers().contains_key(*header));
+                    more.try_for_each(|(_, action)| self.allow(caller, action, bucket, key, None))?;
+                }
                 match cx
                     .headers()
                     .get("x-amz-copy-source")
@@ -187,6 +194,14 @@ impl Caller {
         self.user.as_deref().unwrap_or("anonymous")
     }
 }
+
+/// What writing an object asks for besides, by the header that says so.
+const BESIDES: [(&str, &str); 4] = [
+    ("x-amz-tagging", "s3:PutObjectTagging"),
+    ("x-amz-object-lock-mode", "s3:PutObjectRetention"),
+    ("x-amz-object-lock-retain-until-date", "s3:PutObjectRetention"),
+    ("x-amz-object-lock-legal-hold", "s3:PutObjectLegalHold"),
+];
 
 /// `s3s` takes signatures of version 2 too, which do not cover all of a request.
 fn is_old_signature(cx: &S3AccessContext<'_>) -> bool {
@@ -313,17 +328,7 @@ fn from_headers(keys: &mut Keys, headers: &HeaderMap) {
 
 /// Seconds since 1970 of a date such as `20260101T120000Z`.
 fn amz_date(text: &str) -> Option<u64> {
-    let part = |range: std::ops::Range<usize>| text.get(range);
-    let (date, clock) = (part(0..8)?, part(9..15)?);
-    let iso = format!(
-        "{}-{}-{}T{}:{}:{}Z",
-        date.get(..4)?,
-        date.get(4..6)?,
-        date.get(6..)?,
-        clock.get(..2)?,
-        clock.get(2..4)?,
-        clock.get(4..)?
-    );
-    let timestamp = Timestamp::parse(TimestampFormat::DateTime, &iso).ok()?;
-    u64::try_from(time::OffsetDateTime::from(timestamp).unix_timestamp()).ok()
+    let format = format_description!("[year][month][day]T[hour][minute][second]Z");
+    let date = PrimitiveDateTime::parse(text, format).ok()?;
+    u64::try_from(date.assume_utc().unix_timestamp()).ok()
 }

@@ -25,6 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::access::{Access, Peer};
 use crate::live::{App, add};
 use crate::log;
+use crate::mfa::is_same;
 use crate::service::Service;
 use crate::store::Store;
 
@@ -157,12 +158,7 @@ fn usage(app: &App, request: &Request<Incoming>) -> Response<Body> {
     let shown =
         request.headers().get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     let token = live.document.usage_token.as_bytes();
-    // Takes as long whichever byte is wrong.
-    let differs = |shown: &[u8]| {
-        shown.len() != token.len()
-            || shown.iter().zip(token).fold(0, |sum, (one, other)| sum | (one ^ other)) != 0
-    };
-    if token.is_empty() || shown.is_none_or(differs) {
+    if token.is_empty() || !shown.is_some_and(|shown| is_same(shown, token)) {
         return text(StatusCode::UNAUTHORIZED, "a bearer token is needed".into());
     }
     let usage = app.usage().map_err(|fault| S3Error::from(fault).to_string());

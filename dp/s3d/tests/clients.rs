@@ -16,7 +16,7 @@ macro_rules! cases {
 }
 
 cases! {
-    objects keys conditions listing multipart checksums locks tags policies authentication quota minio
+    objects keys conditions listing multipart checksums trailers locks tags policies authentication quota minio
 }
 
 #[test]

@@ -64,6 +64,7 @@ const PORT: FieldDescriptor = FieldDescriptor {
     nullable: false,
     mutable: false,
     output: false,
+    metric: None,
     iam: None,
     default: None,
     unique: Unique::No,

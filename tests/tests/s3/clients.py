@@ -1,12 +1,15 @@
 """What clients do with an S3 instance: `clients.py SCENARIO ARGUMENTS...`, told where by the environment."""
 
 import base64
+import concurrent.futures
 import hashlib
 import hmac
 import io
 import os
+import signal
 import struct
 import sys
+import threading
 import time
 from datetime import timedelta
 
@@ -21,8 +24,9 @@ from botocore.exceptions import ClientError
 ENDPOINT = os.environ["S3_ENDPOINT"]
 
 
-def client(key=None, secret=None):
-    config = Config(signature_version="s3v4", retries={"max_attempts": 1}, s3={"addressing_style": "path"})
+def client(key=None, secret=None, **config):
+    config.setdefault("retries", {"max_attempts": 1})
+    config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, **config)
     return boto3.client(
         "s3", endpoint_url=ENDPOINT, aws_access_key_id=key, aws_secret_access_key=secret, config=config
     )
@@ -175,6 +179,73 @@ def shut_out(bucket):
 def count(bucket, number):
     found = client().list_objects_v2(Bucket=bucket)["KeyCount"]
     assert found == int(number), found
+
+
+def written(key):
+    """What every object of `torrent` and `steady` holds, by its key."""
+    digest = hashlib.sha256(key.encode()).digest()
+    return digest * (1 + int.from_bytes(digest[:2], "big") % 3000)
+
+
+def torrent(bucket, server):
+    """200 puts at once, in the middle of which the server is killed: what was acknowledged is there, and all is whole."""
+    s3 = client(max_pool_connections=200, retries={"max_attempts": 0})
+    acknowledged, once, is_dead = set(), threading.Lock(), threading.Event()
+
+    def put(worker):
+        number = 0
+        while not is_dead.is_set():
+            key = f"torrent/{worker}/{number}"
+            try:
+                s3.put_object(Bucket=bucket, Key=key, Body=written(key))
+            except Exception:
+                assert is_dead.is_set(), "a put failed before the server was killed"
+                return
+            acknowledged.add(key)
+            number += 1
+            if len(acknowledged) >= 1000 and once.acquire(blocking=False):
+                is_dead.set()
+                os.kill(int(server), signal.SIGKILL)
+
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
+        list(pool.map(put, range(200)))
+
+    def answers():
+        try:
+            return s3.head_bucket(Bucket=bucket)
+        except Exception:
+            return False
+
+    until(answers)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="torrent/")
+    there = {one["Key"] for page in pages for one in page["Contents"]}
+    assert len(acknowledged) >= 1000 and acknowledged <= there, acknowledged - there
+
+    def check(key):
+        assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == written(key), f"{key} is not whole"
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(check, there))
+
+
+def steady(bucket, seconds):
+    """Several at once put, read, list and delete for so long, and nothing fails."""
+    s3 = client(retries={"max_attempts": 0})
+    end = time.monotonic() + float(seconds)
+
+    def work(worker):
+        rounds = 0
+        while time.monotonic() < end or rounds == 0:
+            key = f"steady/{worker}/{rounds}"
+            s3.put_object(Bucket=bucket, Key=key, Body=written(key))
+            assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == written(key)
+            assert s3.list_objects_v2(Bucket=bucket, Prefix=key)["KeyCount"] >= 1
+            if rounds > 0:
+                s3.delete_object(Bucket=bucket, Key=key)
+            rounds += 1
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
 
 
 def with_minio(bucket):

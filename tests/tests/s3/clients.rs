@@ -66,6 +66,14 @@ async fn objects_come_and_go(on: On) {
     if super::rustfs().is_none() {
         seen("requests", 20).await;
     }
+    let id = storage.created["id"].as_str().unwrap();
+    let metrics = || async {
+        let found = storage.installation.get("/metrics").await.expect(200).body;
+        let line = format!("metapaas_instance_bytes{{type=\"s3\",instance_id=\"{id}\",name=\"s3-data\",");
+        let value = found.as_str().unwrap().lines().find(|one| one.starts_with(&line))?;
+        value.rsplit_once(' ')?.1.parse::<u64>().ok()
+    };
+    eventually("they are metrics", || async { metrics().await.is_some_and(|bytes| bytes >= 64 << 20) }).await;
 }
 
 async fn a_user_may_what_its_policies_say(on: On) {

@@ -56,6 +56,29 @@ async fn what_was_acknowledged_survives_every_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_puts_are_cut_off_by_a_kill() {
+    let storage = Storage::start(On::Sqlite, json!({ "encryption": "aes256" })).await;
+    let instance = storage.active().await;
+    let (service, _) = records(&storage);
+    let before = recorded_pid(&service).unwrap();
+    storage.scenario_of(&instance, None, &["torrent", "data-bucket", &before.to_string()]).await;
+    assert_ne!(recorded_pid(&service), Some(before));
+    storage.active().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_go_on_for_as_long_as_no_control_plane_runs() {
+    let mut storage = Storage::start(On::Sqlite, json!({})).await;
+    let instance = storage.active().await;
+    storage.installation.kill();
+    storage.scenario_of(&instance, None, &["steady", "data-bucket", "10"]).await;
+    storage.installation.up().await;
+    storage.scenario(None, &["count", "data-bucket", "4"]).await;
+    let counted = || async { storage.active().await["objects"] == 4 };
+    eventually("what was written meanwhile is counted", counted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_come_into_force_without_a_restart() {
     let storage = Storage::start(On::Sqlite, json!({})).await;
     let all = json!({ "Effect": "Allow", "Action": "s3:*", "Resource": "*" });

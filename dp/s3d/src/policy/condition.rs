@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use s3s::dto::{Timestamp, TimestampFormat};
 
 use super::pattern::{expand, fill, matches};
@@ -152,10 +153,10 @@ impl Condition {
             Test::Numeric(order) => order.holds(number(value), number(wanted)),
             Test::Date(order) => order.holds(date(value), date(wanted)),
             Test::Bool => wanted.eq_ignore_ascii_case(value),
-            Test::Address => match (network(wanted), value.parse()) {
-                (Some(network), Ok(address)) => contains(network, address),
-                _ => false,
-            },
+            Test::Address => {
+                let address = value.parse::<IpAddr>().map(|address| address.to_canonical());
+                network(wanted).zip(address.ok()).is_some_and(|(network, address)| network.contains(&address))
+            }
             Test::Null => false,
         }
     }
@@ -191,20 +192,6 @@ fn date(text: &str) -> Option<Timestamp> {
     formats.into_iter().find_map(|format| Timestamp::parse(format, &long).ok())
 }
 
-fn network(text: &str) -> Option<(IpAddr, u8)> {
-    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-    let address: IpAddr = address.parse().ok()?;
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    let bits = bits.map_or(Some(longest), |bits| bits.parse().ok())?;
-    (bits <= longest).then_some((address, bits))
-}
-
-fn contains((network, bits): (IpAddr, u8), address: IpAddr) -> bool {
-    let wide = |address: IpAddr| match address.to_canonical() {
-        IpAddr::V4(four) => (u128::from(u32::from(four)) << 96, true),
-        IpAddr::V6(six) => (u128::from(six), false),
-    };
-    let ((network, network_is_four), (address, address_is_four)) = (wide(network), wide(address));
-    let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
-    network_is_four == address_is_four && network & mask == address & mask
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }

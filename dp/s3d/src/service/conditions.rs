@@ -1,5 +1,7 @@
 //! Conditional requests.
 
+use hyper::HeaderMap;
+use hyper::header::{IF_MATCH, IF_NONE_MATCH};
 use s3s::S3ErrorCode;
 use s3s::dto::{ETag, ETagCondition, Timestamp};
 
@@ -16,6 +18,15 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
+    /// Those about what a copy replaces, which `s3s` leaves in the headers.
+    pub(super) fn of_target(headers: &HeaderMap) -> Result<Self, Fault> {
+        let of = |name| headers.get(name).map(|value| ETagCondition::parse_http_header(value.as_bytes()));
+        let malformed = |_| refuse(S3ErrorCode::InvalidArgument, "If-Match or If-None-Match is malformed");
+        let matches = of(IF_MATCH).transpose().map_err(malformed)?;
+        let none_match = of(IF_NONE_MATCH).transpose().map_err(malformed)?;
+        Ok(Self { matches, none_match, ..Self::default() })
+    }
+
     /// For reads, in the order of RFC 9110: what is not modified is no error to a client that has it.
     pub(super) fn check_read(&self, record: &Record, not_modified: S3ErrorCode) -> Result<(), Fault> {
         // Dates of HTTP have no fractions of a second.

@@ -10,7 +10,7 @@ use super::multipart::{part_number, upload_id};
 use super::put::{encryption, traits};
 use crate::access::Caller;
 use crate::fault::{Fault, refuse};
-use crate::store::{Claims, Put, Sums, set_fields, timestamp};
+use crate::store::{Claims, Put, Record, Sums, set_fields, timestamp};
 
 /// The object that is copied.
 struct Origin {
@@ -75,6 +75,7 @@ pub(super) async fn copy(
                        the object's metadata, storage class, website redirect location or encryption attributes.";
         return Err(refuse(S3ErrorCode::InvalidRequest, message));
     }
+    let target = Conditions::of_target(&request.headers)?;
     let algorithm = input.checksum_algorithm.take().map(|algorithm| algorithm.as_str().to_owned());
     let mut traits = traits!(input, live);
     if !replaces {
@@ -84,7 +85,11 @@ pub(super) async fn copy(
     if !retags {
         traits.tags.clone_from(&old.traits.tags);
     }
-    let versioning = service.versioning(&caller, &input.bucket)?;
+    let versioning = service.app.store.read(|reading| {
+        let row = service.row(&live, reading, &input.bucket)?;
+        target.check_write(reading.record(row.id, &input.key, None)?.as_ref())?;
+        Ok(live.bucket(&input.bucket)?.versions(&row))
+    })?;
     let claims = Claims {
         algorithm: algorithm.or_else(|| old.sums.values.keys().next().cloned()),
         ..Claims::default()
@@ -93,7 +98,7 @@ pub(super) async fn copy(
     let received = service.receive(&live, encrypts, Some(body), Some(old.size), &claims).await?;
     let record = received.record(traits);
     let room = live.room(live.bucket(&input.bucket)?);
-    let condition = Box::new(|_: Option<&_>| Ok(()));
+    let condition = Box::new(move |current: Option<&Record>| target.check_write(current));
     let (bucket, key) = (input.bucket, input.key);
     let put = Put { bucket, key, record, list: vec![], versioning, room, condition, completes: None };
     let record = service.app.store.write(vec![received.written], move |tables| tables.put(put)).await?;

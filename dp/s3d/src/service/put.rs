@@ -55,7 +55,14 @@ macro_rules! traits {
         ];
         let metadata = $input.metadata.take().unwrap_or_default();
         let tags = $input.tagging.take().unwrap_or_default();
-        crate::service::put::no_grants($input.acl.as_ref().map(|acl| acl.as_str()))?;
+        let grants = [
+            $input.grant_full_control.is_some(),
+            $input.grant_read.is_some(),
+            $input.grant_read_acp.is_some(),
+            $input.grant_write_acp.is_some(),
+        ];
+        crate::service::put::no_grants($input.acl.as_ref().map(|acl| acl.as_str()), grants.contains(&true))?;
+        crate::service::put::check_class($input.storage_class.as_ref())?;
         crate::service::put::check_encryption($input.server_side_encryption.as_ref())?;
         crate::service::get::no_customer_keys($input.sse_customer_algorithm.is_some())?;
         crate::service::put::read_traits($live.bucket(&$input.bucket)?, headers, metadata, &tags, lock)?
@@ -270,10 +277,19 @@ pub(super) fn encryption(encrypted: bool) -> Option<ServerSideEncryption> {
 }
 
 /// Access is the matter of policies; lists that would change it are refused, as by buckets of AWS without them.
-pub(super) fn no_grants(acl: Option<&str>) -> Result<(), Fault> {
+pub(super) fn no_grants(acl: Option<&str>, are_there_more: bool) -> Result<(), Fault> {
     match acl {
+        _ if are_there_more => Err(S3ErrorCode::AccessControlListNotSupported.into()),
         None | Some("private" | "bucket-owner-full-control" | "bucket-owner-read") => Ok(()),
         Some(_) => Err(S3ErrorCode::AccessControlListNotSupported.into()),
+    }
+}
+
+/// All objects are kept alike.
+pub(super) fn check_class(wanted: Option<&StorageClass>) -> Result<(), Fault> {
+    match wanted.map(StorageClass::as_str) {
+        None | Some(StorageClass::STANDARD) => Ok(()),
+        Some(_) => Err(refuse(S3ErrorCode::InvalidStorageClass, "The only storage class is STANDARD")),
     }
 }
 

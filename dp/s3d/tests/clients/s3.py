@@ -4,12 +4,14 @@ import base64
 import concurrent.futures
 import hashlib
 import hmac
+import http.client
 import io
 import os
 import struct
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from datetime import datetime, timedelta, timezone
 
@@ -17,6 +19,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from minio import Minio
+
+from tls import tls_in_front
 
 ENDPOINT = os.environ["S3_ENDPOINT"]
 MIB = 1 << 20
@@ -81,7 +85,24 @@ def objects():
     refused("NoSuchBucket", s3.get_object, Bucket="absent", Key="x")
     refused("BucketAlreadyOwnedByYou", s3.create_bucket, Bucket="plain")
     refused("AccessDenied", s3.create_bucket, Bucket="another")
+    refused("InvalidBucketName", s3.list_objects_v2, Bucket="NOT_one")
+    refused("AccessControlListNotSupported", s3.put_object, Bucket="plain", Key="x", Body=b"", GrantRead="id=anybody")
+    refused("InvalidStorageClass", s3.put_object, Bucket="plain", Key="x", Body=b"", StorageClass="GLACIER")
+    too_large(s3.generate_presigned_url("put_object", Params={"Bucket": "plain", "Key": "x"}))
     refused("MetadataTooLarge", s3.put_object, Bucket="plain", Key="x", Body=b"", Metadata={"a": "b" * 3000})
+
+
+def too_large(url):
+    """Refused before a byte of it comes."""
+    where = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(where.netloc)
+    connection.putrequest("PUT", f"{where.path}?{where.query}")
+    connection.putheader("Content-Length", str((5 << 30) + 1))
+    connection.putheader("Expect", "100-continue")
+    connection.endheaders()
+    answer = connection.getresponse()
+    text = answer.read()
+    assert answer.status == 400 and b"<Code>EntityTooLarge</Code>" in text, (answer.status, text)
 
 
 def keys():
@@ -113,6 +134,25 @@ def conditions():
     refused("PreconditionFailed", s3.get_object, Bucket="plain", Key="c", IfUnmodifiedSince=now - hour)
     assert body(s3, "plain", "c", IfModifiedSince=now - hour, IfUnmodifiedSince=now + hour) == b"one"
 
+    # Of the source of a copy, and of what it replaces.
+    copy = {"Bucket": "plain", "Key": "copy", "CopySource": "plain/c"}
+    refused("PreconditionFailed", s3.copy_object, **copy, CopySourceIfMatch='"0"')
+    refused("PreconditionFailed", s3.copy_object, **copy, CopySourceIfNoneMatch=etag)
+    refused("PreconditionFailed", s3.copy_object, **copy, CopySourceIfModifiedSince=now + hour)
+    refused("PreconditionFailed", s3.copy_object, **copy, CopySourceIfUnmodifiedSince=now - hour)
+    s3.copy_object(**copy, CopySourceIfMatch=etag, CopySourceIfUnmodifiedSince=now - hour, IfNoneMatch="*")
+    refused("PreconditionFailed", s3.copy_object, **copy, IfNoneMatch="*")
+    refused("PreconditionFailed", s3.copy_object, **copy, IfMatch='"0"')
+    s3.copy_object(**copy, IfMatch=etag)
+    refused("PreconditionFailed", s3.delete_object, Bucket="plain", Key="copy", IfMatch='"0"')
+    s3.delete_object(Bucket="plain", Key="copy", IfMatch=etag)
+    upload = {"Bucket": "plain", "Key": "c", "UploadId": s3.create_multipart_upload(Bucket="plain", Key="c")["UploadId"]}
+    part = s3.upload_part(**upload, PartNumber=1, Body=b"two")["ETag"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part}]}
+    refused("PreconditionFailed", s3.complete_multipart_upload, **upload, MultipartUpload=parts, IfNoneMatch="*")
+    s3.complete_multipart_upload(**upload, MultipartUpload=parts, IfMatch=etag)
+    assert body(s3, "plain", "c") == b"two"
+
     # Of many that create at once, one does.
     def create(number):
         try:
@@ -142,6 +182,25 @@ def listing():
     assert s3.list_objects_v2(Bucket="plain", StartAfter="c/038")["Contents"][0]["Key"] == "c/039"
     assert s3.list_objects_v2(Bucket="plain", MaxKeys=0)["KeyCount"] == 0
     refused("InvalidArgument", s3.list_objects_v2, Bucket="plain", ContinuationToken="*")
+
+    # Versions of keys that come and go, and uploads that are under way.
+    for key in ["a/1", "a/1", "b/1", "c", "c"]:
+        s3.put_object(Bucket="versioned", Key=key, Body=b"x")
+    s3.delete_object(Bucket="versioned", Key="b/1")
+    pages = s3.get_paginator("list_object_versions")
+    found = list(pages.paginate(Bucket="versioned", Delimiter="/", PaginationConfig={"PageSize": 1}))
+    assert [item["Prefix"] for page in found for item in page.get("CommonPrefixes", [])] == ["a/", "b/"], found
+    assert [item["Key"] for page in found for item in page.get("Versions", [])] == ["c", "c"]
+    found = list(pages.paginate(Bucket="versioned", Prefix="b/", PaginationConfig={"PageSize": 1}))
+    assert [len(page.get("Versions", [])) + len(page.get("DeleteMarkers", [])) for page in found] == [1, 1]
+    for key in ["a/1", "a/2", "b", "b", "c/1"]:
+        s3.create_multipart_upload(Bucket="plain", Key=key)
+    pages = s3.get_paginator("list_multipart_uploads")
+    found = list(pages.paginate(Bucket="plain", PaginationConfig={"PageSize": 2}))
+    assert [item["Key"] for page in found for item in page.get("Uploads", [])] == ["a/1", "a/2", "b", "b", "c/1"], found
+    found = list(pages.paginate(Bucket="plain", Delimiter="/", PaginationConfig={"PageSize": 1}))
+    assert [item["Prefix"] for page in found for item in page.get("CommonPrefixes", [])] == ["a/", "c/"], found
+    assert [item["Key"] for page in found for item in page.get("Uploads", [])] == ["b", "b"]
 
 
 def versions():
@@ -252,10 +311,38 @@ def checksums():
             assert got["Body"].read() == data and got[f"Checksum{algorithm}"] == put[f"Checksum{algorithm}"]
             assert s3.head_object(Bucket="plain", Key="sum", ChecksumMode="ENABLED")["ChecksumType"] == "FULL_OBJECT"
     refused("BadDigest", s3.put_object, Bucket="plain", Key="sum", Body=b"x", ChecksumSHA256=base64.b64encode(b"0" * 32).decode())
+    refused("InvalidDigest", s3.put_object, Bucket="plain", Key="sum", Body=b"x", ContentMD5="none")
     refused("BadDigest", s3.put_object, Bucket="plain", Key="sum", Body=b"x", ContentMD5=base64.b64encode(b"0" * 16).decode())
     assert s3.head_object(Bucket="plain", Key="sum")["ContentLength"] == 100_000
     attributes = s3.get_object_attributes(Bucket="plain", Key="sum", ObjectAttributes=["Checksum", "ObjectSize", "ETag"])
     assert attributes["ObjectSize"] == 100_000 and "ChecksumSHA256" in attributes["Checksum"]
+
+
+def trailers():
+    """Over TLS boto3 sends its checksums behind the body; here somebody in front of the server ends TLS."""
+    s3 = boto3.client(
+        "s3", endpoint_url=tls_in_front(ENDPOINT), aws_access_key_id="root-key", aws_secret_access_key="root-secret", region_name="us-east-1",
+        verify=False, config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+    )
+    sent = []
+    s3.meta.events.register("before-send.s3.PutObject", lambda request, **more: sent.append(request.headers))
+    for algorithm in ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"]:
+        for size in [0, 5, 100_000, 2 * MIB + 1]:
+            data = os.urandom(size)
+            put = s3.put_object(Bucket="plain", Key="behind", Body=io.BytesIO(data), ChecksumAlgorithm=algorithm)
+            assert sent[-1]["X-Amz-Trailer"].decode() == f"x-amz-checksum-{algorithm.lower()}", sent[-1]
+            got = s3.get_object(Bucket="plain", Key="behind", ChecksumMode="ENABLED")
+            assert got["Body"].read() == data and got[f"Checksum{algorithm}"] == put[f"Checksum{algorithm}"]
+            assert "ContentEncoding" not in got
+    import botocore.httpchecksum
+
+    # A checksum of something else comes behind the body.
+    wrong = botocore.httpchecksum.Sha256Checksum
+    real = wrong.digest
+    wrong.digest = lambda self: hashlib.sha256(b"something else").digest()
+    refused("BadDigest", s3.put_object, Bucket="plain", Key="behind", Body=io.BytesIO(b"x"), ChecksumAlgorithm="SHA256")
+    wrong.digest = real
+    assert s3.head_object(Bucket="plain", Key="behind")["ContentLength"] == 2 * MIB + 1
 
 
 def locks():
@@ -282,7 +369,9 @@ def locks():
         Bucket="locked", Key="held", Retention={"Mode": "GOVERNANCE", "RetainUntilDate": late}, BypassGovernanceRetention=True
     )
     refused("AccessDenied", s3.delete_object, Bucket="locked", Key="held", VersionId=version, BypassGovernanceRetention=True)
+    assert s3.get_object_legal_hold(Bucket="locked", Key="held")["LegalHold"]["Status"] == "ON"
     s3.put_object_legal_hold(Bucket="locked", Key="held", LegalHold={"Status": "OFF"})
+    assert s3.head_object(Bucket="locked", Key="held")["ObjectLockMode"] == "GOVERNANCE"
     s3.delete_object(Bucket="locked", Key="held", VersionId=version, BypassGovernanceRetention=True)
     refused("InvalidRequest", s3.put_object, Bucket="plain", Key="x", Body=b"", ObjectLockLegalHoldStatus="ON")
     many = {"Objects": [{"Key": "strict", "VersionId": s3.head_object(Bucket="locked", Key="strict")["VersionId"]}]}
@@ -327,6 +416,9 @@ def policies():
     own = client("writer")
     own.put_object(Bucket="plain", Key="home/writer/x", Body=b"x")
     refused("AccessDenied", own.put_object, Bucket="plain", Key="home/other/x", Body=b"x")
+    # To write is one thing, to tag and to lock is another.
+    refused("AccessDenied", own.put_object, Bucket="plain", Key="home/writer/x", Body=b"x", Tagging="a=b")
+    refused("AccessDenied", own.put_object, Bucket="plain", Key="home/writer/x", Body=b"x", ObjectLockLegalHoldStatus="ON")
 
 
 def authentication():
