@@ -7,4 +7,3 @@ pub struct Demo {
 }
 
 fn main() {}
-// 1 error
