@@ -23,6 +23,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::fs::File;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -89,6 +90,9 @@ pub trait Console {
         query: &'a [(&'a str, &'a str)],
         body: Option<Value>,
     ) -> CommandFuture<'a, Value>;
+
+    /// Sends what is in a file, by PUT. It is sent again when the connection is lost.
+    fn send_file<'a>(&'a mut self, path: &'a [&'a str], file: &'a File) -> CommandFuture<'a, Value>;
 
     /// All items of a list, over as many pages as it takes.
     fn all<'a>(&'a mut self, path: &'a [&'a str]) -> CommandFuture<'a, Vec<Value>>;

@@ -38,6 +38,7 @@ pub mod status;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod uploads;
 pub mod validate;
 pub mod watch;
 

@@ -13,6 +13,7 @@ mod operations;
 mod shared;
 mod system;
 mod types;
+mod uploads;
 mod v3_0;
 
 #[cfg(test)]

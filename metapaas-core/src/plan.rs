@@ -81,6 +81,8 @@ pub struct DesiredTree {
     pub nodes: Vec<ObservedNode>,
     /// Bindings, to others and of others. Quotas are counted without them.
     pub ties: Ties,
+    /// Digests of the uploads that are there. Quotas are counted without them.
+    pub uploads: Vec<String>,
     /// What the operator has set for the plugin, an object.
     pub settings: Arc<Value>,
 }
@@ -98,8 +100,8 @@ impl DesiredTree {
     /// An instance with rows below it, without nodes and settings.
     pub fn new(instance: DesiredRow, children: Vec<(&'static TypeDescriptor, Vec<DesiredRow>)>) -> Self {
         let settings = Arc::new(Value::Object(serde_json::Map::new()));
-        let (leaving, nodes, ties) = (Vec::new(), Vec::new(), Ties::default());
-        Self { instance, children, leaving, nodes, ties, settings }
+        let (leaving, nodes, ties, uploads) = (Vec::new(), Vec::new(), Ties::default(), Vec::new());
+        Self { instance, children, leaving, nodes, ties, uploads, settings }
     }
 
     /// All rows of type `C` below the instance, in the order they were made.
@@ -153,6 +155,11 @@ impl<T: PaasType> Desired<T> {
         &self.tree.ties.bound
     }
 
+    /// Whether the upload of that digest is there, see [`crate::Plugin::uploads`]. The plan is asked again when one comes.
+    pub fn has_upload(&self, digest: &str) -> bool {
+        self.tree.uploads.iter().any(|one| one == digest)
+    }
+
     /// What the operator has set for the plugin, see [`crate::Plugin::settings`].
     ///
     /// # Errors
@@ -186,6 +193,9 @@ pub struct Planned {
     /// What the instance waits for by itself, while its nodes may be as planned already, e.g. a build. It is not ACTIVE
     /// before; the plan is asked again when a node reports something new.
     pub pending: Option<Problem>,
+    /// Digests of the uploads that are needed from now on. The others go an hour after they came, or when there is no room
+    /// for a new one.
+    pub uploads: Vec<String>,
 }
 
 /// What keeps an instance from being as it should.

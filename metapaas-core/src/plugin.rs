@@ -50,6 +50,8 @@ pub struct Plugin {
     pub bindings: Vec<&'static TypeDescriptor>,
     /// What instances offer to those that are bound to them, by slug.
     pub offers: Vec<(&'static str, OfferFn)>,
+    /// Instance types that take uploads, by slug.
+    pub uploads: Vec<&'static str>,
     /// Tells what is wrong with the operator's settings for the plugin; it takes none without.
     pub settings: Option<CheckSettings>,
 }
@@ -89,6 +91,7 @@ impl Plugin {
             managed: Vec::new(),
             bindings: Vec::new(),
             offers: Vec::new(),
+            uploads: Vec::new(),
             settings: None,
         }
     }
@@ -138,6 +141,16 @@ impl Plugin {
     ) -> Self {
         let offer: OfferFn = Arc::new(move |tree, bound| offer(&Desired::new(tree)?, bound));
         self.offers.push((T::DESCRIPTOR.slug, offer));
+        self
+    }
+
+    /// Says that instances of `T`, a type with a plan, take uploads: files that who may update one sends to
+    /// `PUT .../{id}/uploads/{digest}`. They are kept sealed in the database for as long as the plan names them in
+    /// [`Planned::uploads`], so that every control plane has them. The plan finds in [`Desired::has_upload`] which are there;
+    /// a driver gets one with [`metapaas_agent::NodeContext::fetch_upload`].
+    #[must_use]
+    pub fn uploads<T: PaasType>(mut self) -> Self {
+        self.uploads.push(T::DESCRIPTOR.slug);
         self
     }
 

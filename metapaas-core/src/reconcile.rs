@@ -15,6 +15,7 @@ mod routes;
 mod rows;
 pub mod summary;
 mod token;
+mod uploads;
 mod worker;
 
 use std::collections::BTreeMap;

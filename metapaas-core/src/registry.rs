@@ -47,6 +47,8 @@ pub struct RegisteredType {
     pub is_binding: bool,
     /// Whether it is an instance type with nodes.
     pub has_nodes: bool,
+    /// Whether it is an instance type with nodes that takes uploads.
+    pub takes_uploads: bool,
     /// Declared actions, and those that the framework adds.
     pub actions: Vec<ActionDescriptor>,
     /// What the plugin says of changes.
@@ -78,6 +80,7 @@ impl Registry {
                         .position(|other| std::ptr::eq(other.ty, parent) || same_type(other.ty, parent))
                 });
                 let root = parent.map_or(index, |parent| types[parent].root);
+                let has_nodes = parent.is_none() && plugin.plans.iter().any(|(of, _)| *of == ty.slug);
                 if let Some(parent) = parent {
                     types[parent].children.push(index);
                 } else {
@@ -92,7 +95,8 @@ impl Registry {
                     children: Vec::new(),
                     is_managed: plugin.managed.iter().any(|of| same_type(of, ty)),
                     is_binding: plugin.bindings.iter().any(|of| same_type(of, ty)),
-                    has_nodes: parent.is_none() && plugin.plans.iter().any(|(of, _)| *of == ty.slug),
+                    has_nodes,
+                    takes_uploads: has_nodes && plugin.uploads.contains(&ty.slug),
                     actions: actions(plugin, ty),
                     hooks: hooks(plugin, ty),
                     patterns: ty

@@ -26,6 +26,7 @@ mod schema;
 mod sealed;
 mod standing;
 pub mod statement;
+pub mod uploads;
 pub mod value;
 pub mod work;
 
@@ -55,6 +56,7 @@ use self::routes::RouteStatements;
 pub use self::sealed::Resealed;
 pub use self::standing::COUNT_MAX;
 pub use self::statement::{Dialect, Statement, slot};
+pub use self::uploads::Upload;
 pub use self::value::{Arg, Required, Row, raw_json};
 use self::work::WorkStatements;
 pub use self::work::{Claim, Outcome};

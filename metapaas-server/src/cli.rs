@@ -8,6 +8,7 @@ mod client;
 mod console;
 mod convert;
 mod error;
+mod file_body;
 mod follow;
 mod iam;
 mod login;

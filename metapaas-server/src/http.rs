@@ -25,6 +25,7 @@ mod routers;
 mod state;
 mod stream;
 mod types;
+mod uploads;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -151,6 +152,7 @@ fn agent_routes() -> Router<App> {
         .route("/v1/agents/document", get(agents::document).fallback(error::method_not_allowed))
         .route("/v1/agents/calls", get(agents::calls).fallback(error::method_not_allowed))
         .route("/v1/agents/calls/{id}", post(agents::answer).fallback(error::method_not_allowed))
+        .route("/v1/agents/uploads/{digest}", get(uploads::fetch).fallback(error::method_not_allowed))
         .route("/v1/nodes/{id}/status", put(agents::report).fallback(error::method_not_allowed))
 }
 

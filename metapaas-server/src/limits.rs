@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use metapaas_core::uploads::UploadLimits;
 use serde::{Deserialize, Serialize};
 
 /// The limits of a control plane; names and defaults are documented in `book/src/operating.md`.
@@ -38,6 +39,12 @@ pub struct Limits {
     pub anonymous_rate_limit: u64,
     /// Hours that the answers to requests with an `Idempotency-Key` are kept.
     pub idempotency_hours: u64,
+    /// Bytes of a file that is sent for an instance.
+    pub upload_bytes: u64,
+    /// Bytes of all such files of one instance.
+    pub upload_instance_bytes: u64,
+    /// Seconds for such a file to arrive in.
+    pub upload_timeout: u64,
 }
 
 impl Default for Limits {
@@ -58,6 +65,9 @@ impl Default for Limits {
             rate_burst: 0,
             anonymous_rate_limit: 0,
             idempotency_hours: 24,
+            upload_bytes: 128 << 20,
+            upload_instance_bytes: 2 << 30,
+            upload_timeout: 600,
         }
     }
 }
@@ -68,7 +78,7 @@ type Bound = (&'static str, RangeInclusive<u64>, fn(&Limits) -> u64);
 /// Longest time that may be set, in seconds.
 const DAY: u64 = 24 * 60 * 60;
 
-const BOUNDS: [Bound; 15] = [
+const BOUNDS: [Bound; 18] = [
     // The parser of requests takes 100 by itself.
     ("header_count", 8..=100, |limits| limits.header_count),
     ("header_bytes", 1024..=(256 << 10), |limits| limits.header_bytes),
@@ -87,6 +97,10 @@ const BOUNDS: [Bound; 15] = [
     ("anonymous_rate_limit", 0..=1_000_000, |limits| limits.anonymous_rate_limit),
     // The contract promises a day.
     ("idempotency_hours", 24..=8760, |limits| limits.idempotency_hours),
+    ("upload_bytes", 1024..=(4 << 30), |limits| limits.upload_bytes),
+    ("upload_instance_bytes", 1024..=(1 << 40), |limits| limits.upload_instance_bytes),
+    // What has not arrived after two hours is given up.
+    ("upload_timeout", 1..=3600, |limits| limits.upload_timeout),
 ];
 
 impl Limits {
@@ -101,6 +115,11 @@ impl Limits {
         wrong
             .map(|(name, bounds, _)| format!("`{name}` must be from {} to {}", bounds.start(), bounds.end()))
             .collect()
+    }
+
+    /// What files that are sent for instances may be.
+    pub(crate) const fn uploads(&self) -> UploadLimits {
+        UploadLimits { bytes: self.upload_bytes, instance_bytes: self.upload_instance_bytes }
     }
 
     /// How long to wait for a request's headers.

@@ -19,6 +19,7 @@ use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Routing, Settings
 use metapaas_core::registry::Registry;
 use metapaas_core::routers::Routers;
 use metapaas_core::store::{NewProjectLimits, Store, quota_resources};
+use metapaas_core::uploads::Uploads;
 use metapaas_core::watch::WatchHub;
 use sha2::Sha256;
 use tokio::net::TcpListener;
@@ -139,6 +140,7 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         agents: Agents::new(started.store.clone(), tokens, endpoints),
         calls,
         logs,
+        uploads: Uploads::new(started.store.clone(), started.config.limits.uploads()),
         routers,
         placement,
         metrics,

@@ -8,11 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metapaas_protocol::{Health, NodeDocument};
+use metapaas_protocol::{Health, NodeDocument, is_digest};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::driver::{DriverError, HealthReport};
-use crate::files::{self, Root};
+use crate::files::{self, Part, Root};
+use crate::link::Link;
 use crate::service::ServiceSpec;
 use crate::supervisor::{ServiceFiles, Supervisor};
 
@@ -39,6 +41,8 @@ pub(crate) struct Hands {
     services: ServiceFiles,
     /// `None` in the test kit, where services are written down and not run.
     supervisor: Option<Supervisor>,
+    /// `None` in the test kit, which has no control plane.
+    link: Option<Arc<Link>>,
     http: reqwest::Client,
     after_effect: Box<dyn Fn(&str) + Send + Sync>,
 }
@@ -56,6 +60,7 @@ impl Hands {
     pub(crate) fn new(
         directory: &Path,
         supervisor: Option<Supervisor>,
+        link: Option<Arc<Link>>,
         after_effect: Box<dyn Fn(&str) + Send + Sync>,
     ) -> io::Result<Self> {
         let services = ServiceFiles::open(directory)?;
@@ -67,7 +72,7 @@ impl Hands {
             .timeout(HTTP_DEADLINE)
             .build()
             .map_err(io::Error::other)?;
-        Ok(Self { work: Root::new(directory.join("work")), services, supervisor, http, after_effect })
+        Ok(Self { work: Root::new(directory.join("work")), services, supervisor, link, http, after_effect })
     }
 }
 
@@ -167,6 +172,37 @@ impl NodeContext {
             false => root.make_directory(&path).map(|()| true),
         };
         self.changed_on_disk(action, work).await
+    }
+
+    /// Has an upload of the instance in a file under [`NodeContext::dir`]. `false` when the control plane has none of that
+    /// digest (SHA-256 in hexadecimal). What is fetched is held to its digest; a file that is there already is left alone.
+    ///
+    /// # Errors
+    /// As [`NodeContext::read_file`]; also when no control plane answers.
+    pub async fn fetch_upload(&self, digest: &str, path: impl AsRef<Path>) -> Result<bool, DriverError> {
+        let path = path.as_ref().to_owned();
+        if !is_digest(digest) {
+            return Err(DriverError::Document(format!("`{digest}` is no SHA-256 of an upload")));
+        }
+        let action = format!("fetch the upload {digest}");
+        let place = path.clone();
+        if self.on_disk(action.clone(), move |root| root.has_file(&place)).await? {
+            return Ok(true);
+        }
+        let failed = |source| DriverError::Effect { action: action.clone(), source };
+        let link = self.hands.link.as_ref();
+        let link = link.ok_or_else(|| failed(io::Error::other("there is no control plane to ask")))?;
+        let found = link.upload(digest).await.map_err(|error| failed(io::Error::other(with_cause(&error))))?;
+        let Some(response) = found else { return Ok(false) };
+        let part = self.on_disk(action.clone(), move |root| root.begin(&path, 0o600)).await?;
+        let fetched = fetch(response, &part, digest).await;
+        let finished = self.on_disk(action.clone(), move |_| match fetched {
+            Ok(()) => part.finish(),
+            Err(error) => part.give_up().and(Err(error)),
+        });
+        finished.await?;
+        (self.hands.after_effect)(&action);
+        Ok(true)
     }
 
     /// Makes a service run as `spec` says. Unchanged, it is left alone; changed, it is restarted, and the old process
@@ -333,6 +369,27 @@ impl fmt::Debug for Hands {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Hands").field("work", &self.work).finish_non_exhaustive()
     }
+}
+
+fn with_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+}
+
+/// Writes what comes, and holds it to its digest.
+async fn fetch(mut response: reqwest::Response, part: &Part, digest: &str) -> io::Result<()> {
+    use tokio::io::AsyncWriteExt;
+    let mut file = tokio::fs::File::from_std(part.file.try_clone()?);
+    let mut hash = Sha256::new();
+    while let Some(chunk) = response.chunk().await.map_err(plain_http_error)? {
+        hash.update(&chunk);
+        file.write_all(&chunk).await?;
+    }
+    file.flush().await?;
+    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    if found == digest {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, format!("what came has the SHA-256 {found}")))
 }
 
 /// The innermost cause: the outer ones repeat the address.

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 /// Replaces a file in one step. After a crash there is the old content or the new, never a part.
@@ -140,20 +140,39 @@ impl Root {
     /// # Errors
     /// As [`Root::read`].
     pub fn write(&self, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        let mut part = self.begin(path, mode)?;
+        part.file.write_all(bytes)?;
+        part.finish()
+    }
+
+    /// Whether there is a file at the path.
+    ///
+    /// # Errors
+    /// As [`Root::read`].
+    pub fn has_file(&self, path: &Path) -> io::Result<bool> {
+        let (names, last) = split(path)?;
+        let Some(directory) = self.open(&names, Missing::Leave)? else { return Ok(false) };
+        match rustix::fs::statat(&directory, last, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Begins a file that is too large to be written at once; it is there once it is finished. Makes its parent directories.
+    ///
+    /// # Errors
+    /// As [`Root::read`].
+    pub fn begin(&self, path: &Path, mode: u32) -> io::Result<Part> {
         let (names, last) = split(path)?;
         let Some(directory) = self.open(&names, Missing::Make)? else {
             return Err(io::ErrorKind::NotFound.into());
         };
         let temporary = format!(".{last}.tmp");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file =
-            File::from(rustix::fs::openat(&directory, &temporary, flags, Mode::from_raw_mode(mode))?);
+        let file = File::from(rustix::fs::openat(&directory, &temporary, flags, Mode::from_raw_mode(mode))?);
         file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        rustix::fs::renameat(&directory, &temporary, &directory, last)?;
-        rustix::fs::fsync(&directory)?;
-        Ok(())
+        Ok(Part { directory, temporary, name: last.to_owned(), file })
     }
 
     /// Removes a file; answers whether there was one.
@@ -202,6 +221,37 @@ impl Root {
             };
         }
         Ok(Some(at))
+    }
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct Part {
+    directory: OwnedFd,
+    temporary: String,
+    name: String,
+    /// What has been written so far.
+    pub file: File,
+}
+
+impl Part {
+    /// Puts it in its place, in one step.
+    ///
+    /// # Errors
+    /// Whatever the file system answers.
+    pub fn finish(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        rustix::fs::renameat(&self.directory, &self.temporary, &self.directory, &self.name)?;
+        rustix::fs::fsync(&self.directory)?;
+        Ok(())
+    }
+
+    /// Removes what has been written.
+    ///
+    /// # Errors
+    /// Whatever the file system answers.
+    pub fn give_up(self) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.directory, &self.temporary, AtFlags::empty())?)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metapaas_protocol::calls::{CALLS_PATH, CallOutput, Calls, call_path};
-use metapaas_protocol::{DOCUMENT_PATH, NodeDocument, NodeReport, status_path};
+use metapaas_protocol::{DOCUMENT_PATH, NodeDocument, NodeReport, status_path, upload_path};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -24,6 +24,8 @@ const DEADLINE: Duration = Duration::from_secs(WAIT_SECONDS + 15);
 const REPORT_DEADLINE: Duration = Duration::from_secs(10);
 /// A part of an answer waits for its reader for less than this.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(40);
+/// An upload may be large; whoever asks for it gives up after five minutes.
+const UPLOAD_DEADLINE: Duration = Duration::from_secs(280);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
@@ -121,6 +123,21 @@ impl Link {
         let url = format!("{}{}", route.base, status_path(self.state().node.node_id));
         let request = route.http.put(&url).json(report).timeout(REPORT_DEADLINE).bearer_auth(token);
         self.send(&route, &url, request).await.map(|_| ())
+    }
+
+    /// An upload of the node's instance; `None` when there is none of that digest.
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    pub(crate) async fn upload(&self, digest: &str) -> Result<Option<Response>, LinkError> {
+        let (route, token) = self.route()?;
+        let url = format!("{}{}", route.base, upload_path(digest));
+        let request = route.http.get(&url).timeout(UPLOAD_DEADLINE).bearer_auth(token);
+        match ask(&url, request).await {
+            Ok(response) => Ok(Some(response)),
+            Err(LinkError::Answer { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            Err(error) => Err(self.failed(&route, error)),
+        }
     }
 
     /// The calls that a control plane has for the node; none when the wait is over.

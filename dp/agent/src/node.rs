@@ -20,6 +20,7 @@ use crate::backoff::Backoff;
 use crate::context::{Hands, NodeContext};
 use crate::document;
 use crate::driver::{Applied, Driver, DriverError};
+use crate::link::Link;
 use crate::logs::Logs;
 use crate::registry::Drivers;
 use crate::supervisor::Supervisor;
@@ -68,9 +69,10 @@ impl<'a> Node<'a> {
         drivers: &'a Drivers,
         supervisor: Supervisor,
         logs: Arc<Logs>,
+        link: Arc<Link>,
     ) -> io::Result<Self> {
         let log = Box::new(|action: &str| tracing::info!(action, "done"));
-        let hands = Arc::new(Hands::new(&directory, Some(supervisor.clone()), log)?);
+        let hands = Arc::new(Hands::new(&directory, Some(supervisor.clone()), Some(link), log)?);
         let document = document::load(&directory, id);
         if document.as_ref().is_none_or(|document| !document.removing) {
             supervisor.resume()?;

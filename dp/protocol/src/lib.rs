@@ -6,7 +6,7 @@
 //!   as soon as its digest differs from `after`, 304 when the wait is over, 404 when the node is no more;
 //! - status: `PUT /v1/nodes/{node id}/status` with a [`NodeReport`], answered 204.
 //!
-//! A third one is for what somebody waits for, see [`calls`].
+//! A third one is for what somebody waits for, see [`calls`]; a fourth for files that clients sent, see [`upload_path`].
 
 pub mod calls;
 
@@ -26,6 +26,16 @@ pub const DOCUMENT_PATH: &str = "/v1/agents/document";
 /// Path of the status API's one call.
 pub fn status_path(node_id: Uuid) -> String {
     format!("/v1/nodes/{node_id}/status")
+}
+
+/// Path of an upload of the node's instance, by its digest: answered 200 with what it holds, 404 when there is none.
+pub fn upload_path(digest: &str) -> String {
+    format!("/v1/agents/uploads/{digest}")
+}
+
+/// Whether a text is a SHA-256 as uploads go by it: 64 hexadecimal digits in lower case.
+pub fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 /// What a node should be.

@@ -175,6 +175,7 @@ pub(super) fn agents(parts: &mut Parts) {
         .errors(&[400, 403, 413, 415]);
     put(parts, "/v1/nodes/{id}/status", PathItem::new(HttpMethod::Put, for_nodes(report)));
     calls(parts);
+    super::uploads::for_nodes(parts);
     routers(parts);
 }
 
@@ -278,7 +279,7 @@ fn document(id: &str, tag: &str, summary: &str) -> OperationBuilder {
     operation(id, tag, summary).response("200", answer_of("The document.", object, &[]))
 }
 
-fn for_nodes(operation: OperationBuilder) -> OperationBuilder {
+pub(super) fn for_nodes(operation: OperationBuilder) -> OperationBuilder {
     operation.security(SecurityRequirement::new(NODE_TOKEN, [""; 0])).errors(&[401, 404, 414, 429, 431, 503])
 }
 

@@ -12,6 +12,7 @@ use super::build::{
 };
 use super::field::{Place, field};
 use super::shared::NAME_PATTERN;
+use super::uploads;
 use crate::action::{ActionDescriptor, LOGS};
 use crate::describe::{collection_path, parameter, snake_case};
 use crate::descriptor::{Action, FieldDescriptor, Scope, TypeDescriptor};
@@ -88,6 +89,10 @@ pub(super) fn add(parts: &mut Parts, registered: &RegisteredType, names: &Names)
     parts.paths.paths.insert(item.clone(), operations.of_row(own.clone()));
     if registered.has_nodes {
         parts.paths.paths.insert(format!("{item}/logs"), operations.logs(own.clone()));
+    }
+    if registered.takes_uploads {
+        parts.paths.paths.insert(format!("{item}/uploads/{{digest}}"), operations.upload(own.clone()));
+        uploads::schemas(parts);
     }
     for action in &registered.actions {
         let path = format!("{item}/actions/{}", action.verb);
@@ -232,6 +237,26 @@ impl Operations<'_> {
             .response("200", or_stream(told))
             .errors(&[429]);
         with_parameters(own).operation(HttpMethod::Get, read).build()
+    }
+
+    fn upload(&self, mut own: Vec<Parameter>) -> PathItem {
+        own.push(uploads::digest());
+        let found = || answer("The upload.", Some("Upload"), &[]);
+        let read = self.row("upload_read", Action::Read, "Read what is known of an upload of");
+        let send = self.row("upload", Action::Update, "Send a file for");
+        let send = send
+            .description(Some(
+                "The file goes by its SHA-256, so sending it twice is sending it once. It is kept for as long as the instance \
+                 needs it, and for an hour at the least.",
+            ))
+            .request_body(Some(uploads::content()))
+            .response("200", found())
+            .response("201", found())
+            .errors(&[413, 415]);
+        with_parameters(own)
+            .operation(HttpMethod::Get, read.response("200", found()))
+            .operation(HttpMethod::Put, send)
+            .build()
     }
 
     fn begin(&self, name: &str, action: Action, summary: &str) -> OperationBuilder {

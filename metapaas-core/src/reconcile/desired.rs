@@ -1,11 +1,10 @@
 //! What an instance is to have, or what keeps its plugin from saying so.
 
 use super::summary::Obstacle;
-use crate::offer::Ties;
 use crate::plan::Planned;
 use crate::registry::RegisteredType;
 use crate::resource::Resource;
-use crate::store::desired::{self, Unplanned};
+use crate::store::desired::{self, Beside, Unplanned};
 use crate::store::{Node, Store};
 
 /// What the plugin wants, or why it cannot say; both when it can and has a problem all the same.
@@ -15,12 +14,12 @@ pub(super) fn wanted(
     instance: &Resource,
     children: &[Vec<Resource>],
     nodes: &[Node],
-    ties: &Ties,
+    beside: Beside<'_>,
 ) -> (Option<Planned>, Option<Obstacle>) {
     if instance.is_deleting() {
         return (Some(Planned::default()), None);
     }
-    match desired::wanted(store.registry(), store.keys(), root, instance, children, nodes, ties) {
+    match desired::wanted(store.registry(), store.keys(), root, instance, children, nodes, beside) {
         Ok(planned) => {
             let problem = planned.problem.clone();
             let obstacle = problem.map(|one| Obstacle::Terminal { reason: one.reason, message: one.message });

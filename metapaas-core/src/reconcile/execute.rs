@@ -19,6 +19,7 @@ use crate::placement::PROVIDER_LABEL;
 use crate::plan::{NodeSpec, Planned};
 use crate::provider::{NodeRef, NodeRequest, Provider, ProviderError};
 use crate::resource::Resource;
+use crate::store::desired::Beside;
 use crate::store::{Claim, Node, StoreError, now};
 
 /// Rounds of plan and act in one pass. Creating takes three: decide, make, see that nothing is left.
@@ -79,6 +80,8 @@ impl Reconciler {
         };
         let Some((instance, children)) = self.store.tree(root, claim.resource_id).await? else {
             self.fail_operations(claim).await?;
+            // One may have arrived while the instance went.
+            self.store.forget_uploads(claim.resource_id).await?;
             return Ok(Passed::Gone);
         };
         let mut nodes = self.store.nodes(instance.meta.id).await?;
@@ -86,7 +89,10 @@ impl Reconciler {
         let told: Vec<Vec<Resource>> =
             children.iter().map(|rows| rows.iter().map(|row| summary::told(row, &nodes)).collect()).collect();
         let found = self.ties(root, &instance).await?;
-        let (planned, mut obstacle) = wanted(&self.store, root, &instance, &told, &nodes, &found.ties);
+        let uploads = self.uploads(root, &instance).await?;
+        let digests: Vec<String> = uploads.iter().map(|upload| upload.digest.clone()).collect();
+        let beside = Beside { ties: &found.ties, uploads: &digests };
+        let (planned, mut obstacle) = wanted(&self.store, root, &instance, &told, &nodes, beside);
         if let Some(planned) = &planned
             && (!planned.rows.is_empty() || !planned.gone.is_empty())
         {
@@ -98,6 +104,11 @@ impl Reconciler {
                 Made::Hindered(hindrance) => obstacle = Some(hindrance),
             }
         }
+        let upload_goes_at = match &planned {
+            Some(planned) => self.keep_uploads(claim, &uploads, &planned.uploads).await?,
+            // What is needed is not known.
+            None => None,
+        };
         let mut look_again_at = None;
         for _ in 0..ROUNDS {
             let Some(wanted) = planned.as_ref().map(|planned| planned.nodes.as_slice()) else { break };
@@ -156,7 +167,8 @@ impl Reconciler {
         if let Some(held_up) = held_up {
             return Ok(held_up);
         }
-        Ok(Passed::LookAgain([look_again_at, alarm, found.look_again_at()].into_iter().flatten().min()))
+        let alarms = [look_again_at, alarm, found.look_again_at(), upload_goes_at];
+        Ok(Passed::LookAgain(alarms.into_iter().flatten().min()))
     }
 
     async fn observe(&self, nodes: &[Node]) -> Vec<Observed> {
@@ -444,6 +456,7 @@ impl Reconciler {
         self.remove(children.iter().rev().flatten().chain([instance]).collect()).await?;
         self.fail_operations(claim).await?;
         self.store.forget_lines(instance.meta.id).await?;
+        self.store.forget_uploads(instance.meta.id).await?;
         self.breaker.forget(instance.meta.id);
         Ok(Passed::Gone)
     }

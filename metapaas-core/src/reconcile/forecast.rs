@@ -13,6 +13,7 @@ use crate::offer::Ties;
 use crate::plan::NodeSpec;
 use crate::provider::NodeState;
 use crate::resource::Resource;
+use crate::store::desired::Beside;
 use crate::store::{Node, Store, WouldBe, now};
 
 /// Rounds of planning at the most. Replacing a node takes four: drain, delete, create, make.
@@ -23,7 +24,8 @@ const ROUNDS: usize = 16;
 pub fn forecast(store: &Store, would_be: &WouldBe) -> Vec<Step> {
     let instance = &would_be.instance;
     let Some(root) = store.registry().root(instance.ty.slug) else { return Vec::new() };
-    match wanted(store, root, instance, &would_be.children, &would_be.nodes, &Ties::default()) {
+    let beside = Beside { ties: &Ties::default(), uploads: &[] };
+    match wanted(store, root, instance, &would_be.children, &would_be.nodes, beside) {
         (Some(planned), _) => steps(instance, &planned.nodes, &would_be.nodes),
         (None, obstacle) => obstacle.into_iter().map(wait).collect(),
     }

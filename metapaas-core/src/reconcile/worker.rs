@@ -33,6 +33,8 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// A provider that cannot list its nodes when the control plane starts is asked again after this long.
 const LIST_AGAIN: Duration = Duration::from_secs(10);
 const RETIRE: Duration = Duration::from_secs(10);
+/// An upload that has not arrived after this long never does: the server waits for less.
+const UPLOAD: Duration = Duration::from_secs(2 * 60 * 60);
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_LAST: Duration = Duration::from_secs(60);
 
@@ -232,7 +234,7 @@ impl Reconciler {
         }
     }
 
-    /// Removes old events and operations, a bounded number at a time.
+    /// Removes old events and operations, a bounded number at a time, and uploads that did not arrive.
     async fn retire(self: Arc<Self>) {
         let mut after = 0;
         loop {
@@ -252,6 +254,9 @@ impl Reconciler {
             }
             if let Err(error) = self.store.forget_answers(before(now, self.settings.policy.answers)).await {
                 tracing::warn!(%error, "removing old answers to idempotent requests failed");
+            }
+            if let Err(error) = self.store.retire_uploads(before(now, UPLOAD)).await {
+                tracing::warn!(%error, "giving up old uploads failed");
             }
             let ended_before = before(now, self.settings.policy.operations);
             if let Err(error) = self.store.retire_operations(ended_before).await {

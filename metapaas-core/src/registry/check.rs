@@ -27,7 +27,8 @@ impl fmt::Display for Conflict {
 }
 
 /// Names that paths of an instance use for other things.
-const RESERVED_PLURALS: [&str; 6] = ["actions", "events", "logs", "nodes", "versions", "operations"];
+const RESERVED_PLURALS: [&str; 7] =
+    ["actions", "events", "logs", "nodes", "versions", "operations", "uploads"];
 
 /// Columns and members that the framework has on every row.
 const FRAMEWORK_FIELDS: [&str; 20] = [

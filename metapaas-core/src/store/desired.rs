@@ -34,8 +34,17 @@ pub(crate) enum Unplanned {
     },
 }
 
+/// What an instance has beside its rows and nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beside<'a> {
+    /// Its bindings.
+    pub(crate) ties: &'a Ties,
+    /// Digests of the uploads that are there.
+    pub(crate) uploads: &'a [String],
+}
+
 /// What the plugin of `root` wants for an instance and the rows below it, given by type in the order of
-/// [`Registry::below`], that has these nodes and bindings.
+/// [`Registry::below`], that has these nodes and this beside.
 pub(crate) fn wanted(
     registry: &Registry,
     keys: &KeyRing,
@@ -43,13 +52,14 @@ pub(crate) fn wanted(
     instance: &Resource,
     children: &[Vec<Resource>],
     nodes: &[Node],
-    ties: &Ties,
+    beside: Beside<'_>,
 ) -> Result<Planned, Unplanned> {
     let Some(plan) = registry.plan(root.ty.slug) else { return Ok(Planned::default()) };
     let refused = |reason, message| Unplanned::Refused { reason, message };
     let mut tree = desired(registry, keys, root, instance, children, nodes)
         .map_err(|error| refused("Unreadable", error.to_string()))?;
-    tree.ties = ties.clone();
+    tree.ties = beside.ties.clone();
+    tree.uploads = beside.uploads.to_vec();
     // A plugin's bug must not take the control plane with it.
     match catch_unwind(AssertUnwindSafe(|| plan(Arc::new(tree)))) {
         Ok(Ok(wanted)) => Ok(wanted),
@@ -94,6 +104,7 @@ pub(crate) fn desired(
         leaving: going,
         nodes: nodes.iter().map(observed).collect(),
         ties: Ties::default(),
+        uploads: Vec::new(),
         settings: registry.settings(root),
     })
 }

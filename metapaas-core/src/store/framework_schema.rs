@@ -36,6 +36,8 @@ pub fn framework_schema() -> Schema {
         ("metapaas_ports", ports()),
         ("metapaas_links", links()),
         ("metapaas_logs", logs()),
+        ("metapaas_uploads", uploads()),
+        ("metapaas_upload_chunks", upload_chunks()),
     ];
     Schema { tables: tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect() }
 }
@@ -354,6 +356,33 @@ fn logs() -> Table {
     ])
     .index("metapaas_logs", &["instance_id"])
     .index("metapaas_logs", &["created_at"])
+}
+
+/// Files that clients sent for an instance. NULLs never agree, so that any number of one digest may be on their way.
+fn uploads() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        uuid("instance_id"),
+        // Once all of it has arrived.
+        text("digest").nullable(),
+        int("size"),
+        bool("needed"),
+        time("created_at"),
+    ])
+    .unique("metapaas_uploads", &["instance_id", "digest"])
+    .index("metapaas_uploads", &["created_at"])
+}
+
+/// What they hold.
+fn upload_chunks() -> Table {
+    Table::new(vec![
+        uuid("id"),
+        uuid("upload_id").cascade("metapaas_uploads"),
+        int("seq"),
+        // Code may hold secrets.
+        Column::new("data", ColumnKind::Sealed),
+    ])
+    .unique("metapaas_upload_chunks", &["upload_id", "seq"])
 }
 
 fn uuid(name: &str) -> Column {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 pub use self::count::{NewProjectLimits, QuotaItem};
 use super::database::Tx;
-use super::desired::wanted;
+use super::desired::{Beside, wanted};
 use super::error::StoreError;
 use super::iam::audit::AuditSql;
 use super::raw_json;
@@ -347,7 +347,8 @@ impl Quotas {
             return before.clone();
         }
         let (nodes, disk) =
-            match wanted(&self.registry, &self.keys, root, instance, children, &[], &Ties::default()) {
+            let beside = Beside { ties: &Ties::default(), uploads: &[] };
+            match wanted(&self.registry, &self.keys, root, instance, children, &[], beside) {
                 Ok(planned) => {
                     let specs = planned.nodes;
                     let gigabytes = specs.iter().filter_map(|spec| spec.resources.get(DISK_GB)).map(whole);

@@ -12,6 +12,7 @@ use super::links::secret_place;
 use super::logs::lines_place;
 use super::nodes::document_place;
 use super::statement::{Dialect, Statement, slot};
+use super::uploads::{CHUNKS, chunk_place};
 use super::value::{Arg, Required, Row};
 use super::{Store, codec};
 use crate::descriptor::{FieldDescriptor, TypeDescriptor};
@@ -55,6 +56,7 @@ enum Place {
     NodeDocument,
     LinkSecret,
     NodeLines,
+    UploadChunk,
     /// The name of the setting.
     Setting,
     /// Caller and key of an answer that is kept for a repeated request.
@@ -92,6 +94,7 @@ impl SealedColumn {
             Self { table: "metapaas_links".into(), keys: id(), column: "secret", place: Place::LinkSecret };
         let lines =
             Self { table: "metapaas_logs".into(), keys: id(), column: "lines", place: Place::NodeLines };
+        let chunk = Self { table: CHUNKS.into(), keys: id(), column: "data", place: Place::UploadChunk };
         let setting = Self {
             table: "metapaas_settings".into(),
             keys: vec![("name", KeyKind::Text)],
@@ -104,7 +107,7 @@ impl SealedColumn {
             column: "body",
             place: Place::Answer,
         };
-        fields.chain([document, link, lines, setting, answer]).collect()
+        fields.chain([document, link, lines, chunk, setting, answer]).collect()
     }
 
     /// The values of which a part, as `text` says it, is (or is not) another text.
@@ -196,6 +199,7 @@ impl SealedColumn {
             Place::NodeDocument => document_place(key),
             Place::LinkSecret => secret_place(key),
             Place::NodeLines => lines_place(key),
+            Place::UploadChunk => chunk_place(key),
             Place::Setting => key.to_owned(),
             Place::Answer => answer_place(key),
         }

@@ -1,6 +1,7 @@
 //! [`Api`]: requests to the server. [`Client`]: what every command has at hand.
 
 use std::fmt;
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::{ApiProblem, CliError};
+use super::file_body::FileBody;
 use super::output::Output;
 use super::path::encode;
 use super::session::Session;
@@ -19,6 +21,8 @@ use super::types::Types;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// A file may take a while; no server waits for longer.
+const FILE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 const STREAM_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The most items that one page has.
 pub(crate) const PAGE: usize = 1000;
@@ -133,6 +137,47 @@ impl Api {
     /// Replaces something.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Answer, CliError> {
         self.send(Method::PUT, path, &[], Some(body), &[]).await
+    }
+
+    /// Sends a file as a whole. Once more does no harm.
+    pub(crate) async fn put_file(
+        &self,
+        path: &str,
+        query: &Query<'_>,
+        file: &File,
+    ) -> Result<Answer, CliError> {
+        let mut token = self.session.token(&self.http).await?;
+        let mut renewed = false;
+        let (mut pauses, mut was_sent) = (PAUSES.iter(), false);
+        loop {
+            let body = FileBody::new(file).map_err(|source| CliError::Unexpected {
+                what: "the file cannot be read".into(),
+                source: Some(Box::new(source)),
+            })?;
+            let mut request = self.http.put(format!("{}{path}", self.endpoint())).query(query);
+            request = request.body(reqwest::Body::wrap(body)).timeout(FILE_TIMEOUT);
+            request = request.header(header::CONTENT_TYPE, "application/octet-stream");
+            if let Some(token) = &token {
+                request = request.bearer_auth(token);
+            }
+            match receive(self.endpoint(), &format!("PUT {path}"), request).await {
+                Err(CliError::Api(problem)) if problem.status == 401 && !renewed => {
+                    renewed = true;
+                    match self.session.renew(&self.http, token.as_deref()).await? {
+                        Some(fresh) => token = Some(fresh),
+                        None => return Err(self.session.refused(problem)),
+                    }
+                }
+                Err(error)
+                    if error.is_lost(was_sent)
+                        && let Some(pause) = pauses.next() =>
+                {
+                    was_sent = true;
+                    tokio::time::sleep(*pause).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Removes something.

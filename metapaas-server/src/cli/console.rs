@@ -1,5 +1,6 @@
 //! Commands that plugins bring: what they see of the server and of the terminal.
 
+use std::fs::File;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -67,6 +68,14 @@ impl Console for Terminal<'_> {
     ) -> CommandFuture<'a, Value> {
         Box::pin(async move {
             let answer = self.send(verb, path, query, body).await;
+            answer.map(|answer| answer.body).map_err(of_console)
+        })
+    }
+
+    fn send_file<'a>(&'a mut self, path: &'a [&'a str], file: &'a File) -> CommandFuture<'a, Value> {
+        Box::pin(async move {
+            let query = self.project();
+            let answer = self.client.api.put_file(&url(path), &query, file).await;
             answer.map(|answer| answer.body).map_err(of_console)
         })
     }

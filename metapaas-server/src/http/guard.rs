@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use metapaas_core::error::{Error, ErrorCode};
 
@@ -40,7 +40,10 @@ pub(super) fn admit(app: &App, request: &Request) -> Result<Guarded, Error> {
         return Err(Error::new(ErrorCode::HeadersTooLarge, detail).with("limit", limits.header_bytes));
     }
     let peer = request.extensions().get::<Peer>().copied();
-    let timeout = timeout(limits.request_timeout, request.uri());
+    let mut timeout = timeout(limits.request_timeout, request.uri());
+    if request.method() == Method::PUT && is_upload(request.uri()) {
+        timeout += Duration::from_secs(limits.upload_timeout);
+    }
     if headers.contains_key(header::AUTHORIZATION) {
         return Ok(Guarded { peer, timeout });
     }
@@ -69,6 +72,12 @@ impl Guarded {
         }
         response
     }
+}
+
+/// Whether a file is sent there, which may take longer than other requests.
+fn is_upload(uri: &Uri) -> bool {
+    let below = uri.path().strip_prefix("/v1/types/").and_then(|rest| rest.split_once("/instances/"));
+    below.and_then(|(_, rest)| rest.split('/').nth(1)) == Some("uploads")
 }
 
 fn timeout(seconds: u64, uri: &Uri) -> Duration {

@@ -21,6 +21,8 @@ pub(super) enum Target<'a> {
     Item(&'a RegisteredType, Locator),
     /// The logs of an instance.
     Logs(&'a RegisteredType, Locator),
+    /// An upload of an instance, by what it is called.
+    Upload(&'a RegisteredType, Locator, String),
     /// An action of a row.
     Action(&'a RegisteredType, Locator, &'a ActionDescriptor),
 }
@@ -61,6 +63,10 @@ fn below<'a>(registry: &'a Registry, root: &'a RegisteredType, words: &[&str]) -
             None => return Some(Target::Item(registered, locator)),
             Some(&"logs") if registered.has_nodes => {
                 return words.next().is_none().then_some(Target::Logs(registered, locator));
+            }
+            Some(&"uploads") if registered.takes_uploads => {
+                let digest = (*words.next()?).to_owned();
+                return words.next().is_none().then_some(Target::Upload(registered, locator, digest));
             }
             Some(&"actions") => {
                 let action = registered.action(words.next()?)?;

@@ -85,6 +85,12 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
         (&Method::GET, Target::Logs(registered, locator)) if parts.method == Method::GET => {
             call.logs(registered, locator).boxed().await
         }
+        (&Method::GET, Target::Upload(registered, locator, digest)) => {
+            call.upload(registered, locator, &digest).boxed().await
+        }
+        (&Method::PUT, Target::Upload(registered, locator, digest)) => {
+            call.receive(registered, locator, &digest, body).boxed().await
+        }
         (&Method::DELETE, Target::Item(registered, locator)) => {
             call.delete(registered, locator).boxed().await
         }
@@ -101,6 +107,7 @@ const fn methods(target: &Target<'_>) -> &'static str {
         | Target::Item(RegisteredType { is_managed: true, .. }, _) => "GET, HEAD, OPTIONS",
         Target::Collection(..) => "GET, HEAD, OPTIONS, POST",
         Target::Logs(..) => "GET, OPTIONS",
+        Target::Upload(..) => "GET, HEAD, OPTIONS, PUT",
         Target::Action(..) => "OPTIONS, POST",
         Target::Item(..) => "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
     }

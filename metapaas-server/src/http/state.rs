@@ -14,6 +14,7 @@ use metapaas_core::placement::Placement;
 use metapaas_core::registry::Registry;
 use metapaas_core::routers::Routers;
 use metapaas_core::store::Store;
+use metapaas_core::uploads::Uploads;
 use metapaas_core::watch::WatchHub;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
@@ -47,6 +48,8 @@ pub struct State {
     pub calls: Calls,
     /// What their services write.
     pub logs: Logs,
+    /// What clients send for instances.
+    pub uploads: Uploads,
     /// What routers ask.
     pub routers: Routers,
     /// Which provider makes whose nodes.

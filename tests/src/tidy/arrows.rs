@@ -43,7 +43,7 @@ const STAGES: &[&[&str]] = &[
     &["iam", "operations", "watch"],
     &["reconcile"],
     &["provider"],
-    &["agents", "calls", "logs", "routers"],
+    &["agents", "calls", "logs", "routers", "uploads"],
     &["openapi"],
 ];
 
