@@ -43,6 +43,7 @@ BY_DATA = [
     ("INVALID_VALUE", "/parameters(/.*)?", "what there is to ask for depends on the instance that a binding leads to"),
     ("INVALID_VALUE", "/mfa_secret", "it is for `mfa_delete`, which another member switches on"),
     ("INVALID_VALUE", "/expires_at", "the time is over"),
+    ("DIGEST_MISMATCH", "", "a path has the SHA-256 of the body, which no schema can say"),
     ("REQUIRED", "/project_id", "a caller who sees several projects has to say which"),
     ("REQUIRED", "/principal/id", "one of two members: a schema that says so makes clients unwieldy"),
 ]

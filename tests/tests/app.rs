@@ -1,12 +1,14 @@
 //! The app type with real apps: built from repositories that the tests make, answered by the nodes that serve them.
 
 mod bad;
+mod book;
 mod bound;
 mod commands;
 mod logs;
 pub(crate) mod repository;
 pub(crate) mod samples;
 mod unruly;
+mod uploads;
 
 use std::time::Instant;
 

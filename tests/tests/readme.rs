@@ -23,6 +23,14 @@ fn blocks(readme: &str) -> Vec<(String, String)> {
     fenced_blocks(tour.split_once("\n## ").map_or(tour, |(tour, _)| tour))
 }
 
+/// The blocks of one kind on a page of the book, one after the other.
+pub(crate) fn blocks_of(page: &str, kind: &str) -> String {
+    let text = std::fs::read_to_string(workspace_root().join("book/src").join(page)).unwrap();
+    let mut blocks = text.split(&format!("```sh {kind}\n")).skip(1).peekable();
+    assert!(blocks.peek().is_some(), "{page} has no block `sh {kind}`");
+    blocks.filter_map(|rest| rest.split_once("```")).map(|(block, _)| block).collect()
+}
+
 /// Fenced blocks of a text.
 pub(crate) fn fenced_blocks(tour: &str) -> Vec<(String, String)> {
     let mut fenced = tour.split("```");
@@ -148,6 +156,8 @@ async fn the_tour_can_be_pasted() {
     assert_eq!(count("s3/my-store deleted"), 1, "{printed}");
     assert_eq!(count("Hello you, this is version 1\n"), 1, "{printed}");
     assert_eq!(count("Hello from Node\n"), 1, "{printed}");
+    assert_eq!(count("Hello from a directory\n"), 1, "{printed}");
+    assert_eq!(count("app/notes deleted"), 1, "{printed}");
     // After the deploy, the rollback and the failed build.
     assert_eq!(count("Hello you, this is version 2\n"), 3, "{printed}");
     assert_eq!(count("Hello everybody, this is version 2\n"), 1, "{printed}");

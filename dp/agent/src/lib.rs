@@ -47,4 +47,4 @@ pub use crate::node_file::NodeFile;
 pub use crate::registry::{Drivers, Engine, Engines};
 pub use crate::service::{Program, ServiceSpec, StopSignal};
 
-pub use metapaas_protocol::{Health, ItemError, NodeDocument};
+pub use metapaas_protocol::{Health, ItemError, NodeDocument, is_digest};

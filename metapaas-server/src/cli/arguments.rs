@@ -104,7 +104,7 @@ pub struct Set {
 /// `delete PATH`
 #[derive(Args, Clone, Debug)]
 pub struct Delete {
-    /// TYPE/NAME or TYPE/NAME/CHILDREN/KEY
+    /// NAME of an app, TYPE/NAME or TYPE/NAME/CHILDREN/KEY
     pub(super) path: String,
     /// Wait until it is gone
     #[arg(long)]

@@ -91,6 +91,12 @@ pub(crate) fn item<'a>(types: &'a Types, text: &str) -> Result<Item<'a>, CliErro
     Ok(Item { url: collection.row(key), label: label(&parts), collection })
 }
 
+/// What `text` names where one instance is meant: a word that is no type's is the name of an app.
+pub(crate) fn of_instance(types: &Types, text: &str) -> String {
+    let is_app = !text.contains('/') && types.find(text).is_err() && types.find("app").is_ok();
+    if is_app { format!("app/{text}") } else { text.to_owned() }
+}
+
 fn collection_of<'a>(ty: &'a TypeInfo, parts: &[String]) -> Result<Collection<'a>, CliError> {
     let mut url = String::new();
     // The keys of the rows above stand at the odd places.
@@ -199,6 +205,26 @@ mod tests {
         check_item("demo/..", Err("may not be `.` or `..`"));
         check_item("demo/%2e%2e/pages/x", Err("may not be `.` or `..`"));
         check_item("demo/%ff", Err("not UTF-8"));
+    }
+
+    #[test]
+    fn a_word_that_is_no_type_is_an_app_where_there_are_apps() {
+        let with = |apps: bool| {
+            let mut answer = super::super::stub::demo_answer();
+            if apps {
+                let mut app = answer["items"][0].clone();
+                app["slug"] = serde_json::json!("app");
+                answer["items"].as_array_mut().unwrap().push(app);
+            }
+            serde_json::from_value::<Types>(answer).unwrap()
+        };
+        let (types, without) = (with(true), with(false));
+        for (text, expected) in
+            [("shop", "app/shop"), ("app/shop", "app/shop"), ("demo", "demo"), ("app", "app"), ("dmo/x", "dmo/x")]
+        {
+            assert_eq!(of_instance(&types, text), expected);
+        }
+        assert_eq!(of_instance(&without, "shop"), "shop");
     }
 
     #[test]

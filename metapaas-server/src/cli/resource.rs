@@ -169,7 +169,7 @@ pub(super) async fn set(client: &mut Client<'_>, arguments: &Set) -> Result<(), 
 /// `metapaas delete`.
 pub(super) async fn delete(client: &mut Client<'_>, arguments: &Delete) -> Result<(), CliError> {
     let types = client.types().await?;
-    let item = path::item(&types, &arguments.path)?;
+    let item = path::item(&types, &path::of_instance(&types, &arguments.path))?;
     let label = clean(&item.label);
     let mut query = client.project_query().await?;
     if arguments.dry_run {

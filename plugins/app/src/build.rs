@@ -6,6 +6,7 @@
 //! | `results/<build>.json`, `logs/<build>.log` | what a build came to, and what it said |
 //! | `layers/<layer>.tar` | sources and dependencies; an image is `<source>.<dependencies>` |
 //! | `repos/<hash>/` | what was fetched of a repository |
+//! | `uploads/<digest>` | a directory that was uploaded, which the driver has fetched |
 //! | `packages/` | what package managers keep |
 //! | `workspace/` | the build that is under way |
 
@@ -13,6 +14,7 @@ mod git;
 mod log;
 mod make;
 mod step;
+pub(crate) mod unpack;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -31,7 +33,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::document::{Builds, Order, Outcome, State};
+use crate::document::{Builds, Order, Outcome, State, UPLOADS};
 use log::Log;
 
 /// How often orders are looked at.
@@ -112,6 +114,11 @@ fn chunks(file: File) -> impl Stream<Item = io::Result<Vec<u8>>> {
 
 fn layer_path(directory: &Path, layer: &str) -> PathBuf {
     directory.join("layers").join(format!("{layer}.tar"))
+}
+
+/// Where the driver puts what was uploaded.
+fn upload_path(directory: &Path, digest: &str) -> PathBuf {
+    directory.join(UPLOADS).join(digest)
 }
 
 fn has_image(directory: &Path, image: &str) -> bool {

@@ -4,6 +4,7 @@ mod deploy;
 mod env;
 mod follow;
 mod open;
+mod pack;
 
 use clap::Parser;
 use metapaas_core::Plugin;

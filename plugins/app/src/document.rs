@@ -8,6 +8,8 @@ use crate::settings::Settings;
 
 /// The port of the node that builds.
 pub(crate) const BUILD_PORT: u16 = 8080;
+/// The folder of a builder that has what was uploaded, by digest.
+pub(crate) const UPLOADS: &str = "uploads";
 /// The place of the node that builds.
 pub(crate) const BUILD_PLACE: &str = "build-0";
 

@@ -3,6 +3,7 @@
 mod web;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use metapaas_core::agent::{
@@ -11,7 +12,8 @@ use metapaas_core::agent::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::document::{Builds, Document, State};
+use crate::document::{Builds, Document, State, UPLOADS};
+use crate::source;
 
 /// What a node is, once it has been told.
 #[derive(Default)]
@@ -33,6 +35,8 @@ impl Driver for Role {
                 .map_err(|error| DriverError::Document(format!("neither builds nor a release: {error}")))?;
             match told {
                 Document::Build(mut builds) => {
+                    // The builder finds it there before it reads the order.
+                    fetch_uploads(node, &builds).await?;
                     builds.digest.clone_from(&document.digest);
                     builds.is_shared = node.address().is_loopback();
                     node.write_file("builds.json", json!(builds).to_string(), 0o600).await?;
@@ -99,6 +103,22 @@ impl Driver for Role {
             }
         })
     }
+}
+
+/// Has what was uploaded for builds that are yet to be made, and nothing else of that kind. A build tells what is missing.
+async fn fetch_uploads(node: &NodeContext, builds: &Builds) -> Result<(), DriverError> {
+    let wanted: Vec<&str> = builds.orders.iter().filter_map(|order| source::upload(&order.repo)).collect();
+    for digest in &wanted {
+        node.fetch_upload(digest, Path::new(UPLOADS).join(digest)).await?;
+    }
+    // None are there before the first.
+    let there = std::fs::read_dir(node.dir().join(UPLOADS)).into_iter().flatten().flatten();
+    for name in there.filter_map(|entry| entry.file_name().into_string().ok()) {
+        if !wanted.contains(&name.as_str()) {
+            node.remove_file(Path::new(UPLOADS).join(name)).await?;
+        }
+    }
+    Ok(())
 }
 
 fn report(health: Health, message: impl Into<String>) -> HealthReport {

@@ -1,4 +1,4 @@
-//! The app type: from a Git repository to a URL.
+//! The app type: from a Git repository, or a directory, to a URL.
 //!
 //! A release is what an app was at one time: code, command and environment. The plan makes one for each change; one node
 //! builds, and each release has web nodes of its own. The nodes of the old release stay until all of the new one are
@@ -15,6 +15,7 @@ mod release;
 mod rules;
 mod sandbox;
 mod settings;
+mod source;
 mod types;
 
 use metapaas_core::{Plugin, migrations};
@@ -32,10 +33,12 @@ pub fn plugin() -> Plugin {
         .complete(rules::complete)
         .migrations(migrations!())
         .settings::<Settings>()
+        .uploads::<App>()
         .plan_all(plan::plan)
         .routes(plan::routes)
         .driver::<App>(|| Box::new(driver::Role::default()))
         .engine("app-build", build::engine)
+        .engine("app-unpack", build::unpack::engine)
         .engine("app-run", sandbox::engine)
         .engine("app-inside", sandbox::inside);
     commands::declare(actions::declare(plugin))

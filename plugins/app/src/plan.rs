@@ -1,6 +1,6 @@
 //! What nodes an app has, which release serves, and what is said of each release.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use metapaas_core::agent::ItemError;
@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::document::{BUILD_PLACE, BUILD_PORT, Builds, Document, Order, Web};
 use crate::environment::Environment;
-use crate::release::{Current, due};
+use crate::release::{Current, due, is_build};
 use crate::settings::Settings;
+use crate::source;
 use crate::types::{App, Release};
 
 /// Where nodes are containers they are made of this image, which has the programs that apps are built with.
@@ -24,15 +25,21 @@ pub(crate) fn plan(app: &Desired<App>) -> Result<Planned, PlanError> {
     let mut planned = Planned::default();
     let standing = Standing::of(&app.spec, &releases, app.nodes());
     let environment = Environment::of(app)?;
+    let mut awaited = None;
     // What cannot be said at the moment is not what has changed.
     if !environment.is_unsettled
         && let Some(release) = due(&app.spec, Current::of(&app.spec, &environment.values), &releases)
     {
-        planned.rows.push(NewRow::of(&release));
-        // The new one counts as well.
-        let most = settings.releases.max(1) - 1;
-        planned.gone = surplus(&releases, standing.serving, most);
+        awaited = source::upload(&app.spec.repo).filter(|_| is_build(&release));
+        awaited = awaited.filter(|digest| !app.has_upload(digest));
+        if awaited.is_none() {
+            planned.rows.push(NewRow::of(&release));
+            // The new one counts as well.
+            let most = settings.releases.max(1) - 1;
+            planned.gone = surplus(&releases, standing.serving, most);
+        }
     }
+    planned.uploads = uploads(app, &settings, &releases, &standing);
     planned.nodes.push(builder(app, &settings, &releases, &standing));
     let is_stopped = app.spec.stopped == Some(true);
     if !is_stopped {
@@ -45,6 +52,12 @@ pub(crate) fn plan(app: &Desired<App>) -> Result<Planned, PlanError> {
         planned.nodes.extend(draining);
     }
     tell(&mut planned, app, &releases, &standing, is_stopped);
+    if let Some(digest) = awaited {
+        // What went wrong before is past.
+        planned.problem = None;
+        let message = format!("it waits for the upload {digest}; `metapaas deploy DIRECTORY` sends it");
+        planned.pending = Some(Problem { reason: "WaitsForUpload", message });
+    }
     // Of an app that is stopped, or whose newest release does not work, there is nothing to wait for.
     let is_moving = standing.target.is_some_and(|target| !standing.is_serving(target));
     let serving = standing.serving_release.filter(|_| is_moving && !is_stopped && planned.problem.is_none());
@@ -78,6 +91,22 @@ fn backend(node: &ObservedNode) -> Option<SocketAddr> {
 fn surplus(releases: &[Release], serving: Option<u32>, most: usize) -> Vec<String> {
     let others = releases.iter().rev().filter(|release| Some(release.number) != serving);
     others.skip(most).map(|release| format!("releases/{}", release.number)).collect()
+}
+
+/// Uploads to keep: of what the app is to be, of what serves, and of as many builds as are kept for rollbacks.
+fn uploads(
+    app: &Desired<App>,
+    settings: &Settings,
+    releases: &[Release],
+    standing: &Standing<'_>,
+) -> Vec<String> {
+    let mut builds: Vec<&Release> = releases.iter().rev().filter(|release| is_build(release)).collect();
+    builds.truncate(settings.images);
+    let serving = standing.serving_release.into_iter();
+    let repos = serving.chain(standing.target).chain(builds).map(|release| &release.repo);
+    let digests = repos.chain([&app.spec.repo]).filter_map(|repo| source::upload(repo));
+    let digests: BTreeSet<String> = digests.map(str::to_owned).collect();
+    digests.into_iter().collect()
 }
 
 /// Which release is to serve and which does.

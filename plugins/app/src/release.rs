@@ -79,6 +79,11 @@ pub(crate) fn due(app: &App, current: Current, releases: &[Release]) -> Option<R
     }
 }
 
+/// Whether it has a build of its own.
+pub(crate) fn is_build(release: &Release) -> bool {
+    release.build == release.number
+}
+
 fn hash(text: &str) -> String {
     Sha256::digest(text).iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }

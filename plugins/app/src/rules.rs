@@ -6,14 +6,21 @@ use metapaas_core::route::host_name;
 use metapaas_core::{FieldProblem, Secret};
 use url::Url;
 
+use crate::source;
 use crate::types::{App, EnvVar};
 
 /// Words that make a variable the platform's.
 const RESERVED: [&str; 3] = ["PORT", "METAPAAS_NODE", "METAPAAS_SERVICE"];
 
-/// How git reaches a repository, or why it must not. Whether the operator allows it is asked when it is built.
+/// How git reaches a repository, or why it must not. Whether the operator allows it is asked when it is built. `upload` is
+/// for what was uploaded.
 pub(crate) fn transport(repo: &str) -> Result<&'static str, String> {
     const EXPECTED: &str = "expected an https: or ssh: URL, or user@host:path";
+    if let Some(digest) = source::upload(repo) {
+        let is_digest = metapaas_core::agent::is_digest(digest);
+        let wrong = "expected upload: and the SHA-256 of what is uploaded, 64 digits of 0-9 and a-f";
+        return if is_digest { Ok("upload") } else { Err(wrong.into()) };
+    }
     if repo.starts_with('-') || repo.chars().any(|letter| letter.is_control() || letter == ' ') {
         return Err(format!("{EXPECTED}; it may not begin with a hyphen or hold spaces"));
     }
@@ -146,6 +153,9 @@ mod tests {
             ("git@git.example.com:a/b.git", Some("ssh")),
             ("http://127.0.0.1:1/a", Some("http")),
             ("file:///srv/a.git", Some("file")),
+            (format!("upload:{}", "0a".repeat(32)).as_str(), Some("upload")),
+            ("upload:", None),
+            (format!("upload:{}", "0A".repeat(32)).as_str(), None),
             ("ext::sh -c whoami", None),
             ("ext::whoami", None),
             ("--upload-pack=whoami", None),

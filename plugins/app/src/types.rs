@@ -4,10 +4,10 @@ use metapaas_core::{DnsName, FieldEnum, InstancePath, Map, Secret, paas_type};
 
 use crate::rules;
 
-/// An app that is built from a Git repository and served under its name.
+/// An app that is built from a Git repository, or from a directory that is uploaded, and served under its name.
 #[paas_type(slug = "app", check = rules::app)]
 pub struct App {
-    /// The repository: an `https:` or `ssh:` URL, or `user@host:path`.
+    /// The repository: an `https:` or `ssh:` URL, or `user@host:path`; or `upload:` and the SHA-256 of an upload.
     #[field(mutable, len = 1..=2000, check = rules::repo)]
     pub repo: String,
     /// The branch, tag or whole commit id to build.
@@ -142,7 +142,7 @@ pub struct Release {
     /// `BUILDING`, `STARTING`, `SERVING`, `STOPPED`, `FAILED`, or `RETIRED` when a newer one serves.
     #[field(output)]
     pub state: Option<String>,
-    /// The commit that was built.
+    /// The commit that was built, or the SHA-256 of the upload.
     #[field(output)]
     pub commit: Option<String>,
     /// What the build made, by name.

@@ -23,6 +23,7 @@ struct World {
     nodes: Vec<ObservedNode>,
     bindings: Vec<Binding>,
     links: Vec<Link>,
+    uploads: Vec<String>,
 }
 
 impl World {
@@ -50,7 +51,8 @@ impl World {
         };
         let registry = Registry::new(vec![plugin()]).unwrap();
         let (env, releases, nodes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { registry, app, env, releases, nodes, bindings: Vec::new(), links: Vec::new() }
+        let (bindings, links, uploads) = (Vec::new(), Vec::new(), Vec::new());
+        Self { registry, app, env, releases, nodes, bindings, links, uploads }
     }
 
     fn tree(&self) -> Arc<DesiredTree> {
@@ -68,6 +70,7 @@ impl World {
         let mut tree = DesiredTree::new(row(&self.app, "shop"), rows);
         tree.nodes.clone_from(&self.nodes);
         tree.ties.links.clone_from(&self.links);
+        tree.uploads.clone_from(&self.uploads);
         Arc::new(tree)
     }
 
@@ -309,4 +312,77 @@ fn two_bindings_of_a_kind_need_a_prefix_and_own_variables_win() {
     world.env.push(EnvVar { key: "S3_BUCKET".into(), value: Some("mine".into()), secret: None });
     world.plan();
     assert_eq!(env(world.releases.last().unwrap()), [("OLD_S3_BUCKET", "3"), ("S3_BUCKET", "mine")]);
+}
+
+/// The digest of an upload.
+fn digest(one: char) -> String {
+    std::iter::repeat_n(one, 64).collect()
+}
+
+fn upload(one: char) -> String {
+    format!("upload:{}", digest(one))
+}
+
+#[test]
+fn what_is_not_there_yet_is_waited_for() {
+    let mut world = World::new();
+    world.app.repo = upload('a');
+    let planned = world.plan();
+    assert_eq!((places(&planned), world.releases.len()), (vec!["build-0"], 0));
+    let pending = planned.pending.unwrap();
+    assert_eq!(pending.reason, "WaitsForUpload");
+    assert!(pending.message.contains(&digest('a')), "{}", pending.message);
+    assert_eq!(planned.uploads, [digest('a')]);
+
+    world.uploads = vec![digest('b')];
+    world.plan();
+    assert_eq!(world.releases.len(), 0, "another one is not it");
+    world.uploads.push(digest('a'));
+    let planned = world.plan();
+    assert_eq!((world.releases.len(), world.releases[0].repo.as_str()), (1, upload('a').as_str()));
+    assert_eq!(planned.pending.unwrap().reason, "ReleaseBuilding");
+    assert_eq!(planned.uploads, [digest('a')], "what nothing refers to is not needed");
+}
+
+#[test]
+fn what_serves_goes_on_while_another_upload_is_waited_for() {
+    let mut world = serving();
+    world.app.repo = upload('a');
+    let planned = world.plan();
+    assert_eq!((places(&planned), world.app.release), (vec!["build-0", "web-1-0", "web-1-1"], Some(1)));
+    assert_eq!((world.releases.len(), planned.pending.unwrap().reason), (1, "WaitsForUpload"));
+    assert!(world.act("rollback", json!({ "release": 1 })));
+    let planned = world.plan();
+    assert_eq!((world.releases.len(), planned.pending.map(|one| one.reason)), (2, Some("ReleaseStarting")));
+
+    // A failed build is past once something else is to be built.
+    assert!(world.act("deploy", json!({})));
+    world.uploads = vec![digest('a')];
+    world.plan();
+    world.built(None);
+    assert_eq!(world.plan().problem.unwrap().reason, "BuildFailed");
+    world.app.repo = upload('b');
+    let planned = world.plan();
+    assert_eq!((planned.problem, planned.pending.unwrap().reason), (None, "WaitsForUpload"));
+}
+
+#[test]
+fn uploads_are_needed_as_long_as_their_builds_are_kept() {
+    let mut world = serving();
+    let names: Vec<char> = ('a'..='p').collect();
+    world.uploads = names.iter().map(|name| digest(*name)).collect();
+    for name in &names {
+        world.app.repo = upload(*name);
+        world.plan();
+        world.built(Some(&format!("s{name}.d1")));
+        // Releases without a build are no builds.
+        world.env = vec![EnvVar { key: "A".into(), value: Some(name.to_string()), secret: None }];
+        world.plan();
+    }
+    let needed: Vec<String> = ('g'..='p').map(digest).collect();
+    assert_eq!(world.plan().uploads, needed, "ten builds are kept");
+    assert!(world.act("rollback", json!({ "release": 2 })));
+    world.plan();
+    let needed: Vec<String> = ['a'].into_iter().chain('g'..='p').map(digest).collect();
+    assert_eq!(world.plan().uploads, needed, "and what is to serve");
 }

@@ -13,15 +13,23 @@ use crate::PROGRAM;
 
 /// An installation whose apps have URLs.
 async fn installation() -> Installation {
-    let environment = [("METAPAAS_PLUGINS", SETTINGS), ("METAPAAS_ROUTER_LISTEN", "127.0.0.1:0")];
-    let installation = Installation::start_with(PROGRAM, On::Sqlite, &environment).await;
+    installation_with(On::Sqlite, SETTINGS).await
+}
+
+/// The same on either database, with settings of plugins.
+pub(super) async fn installation_with(on: On, settings: &str) -> Installation {
+    let environment = [("METAPAAS_PLUGINS", settings), ("METAPAAS_ROUTER_LISTEN", "127.0.0.1:0")];
+    let installation = Installation::start_with(PROGRAM, on, &environment).await;
     eventually("the router listens", || async { installation.router().is_some() }).await;
     installation
 }
 
 /// Runs a command: its exit code, its results, and what it said beside them.
-fn run(installation: &Installation, words: &[&str]) -> (i32, String, String) {
-    let ended = tokio::task::block_in_place(|| installation.cli(words));
+pub(super) fn run(installation: &Installation, words: &[&str]) -> (i32, String, String) {
+    said(words, &tokio::task::block_in_place(|| installation.cli(words)))
+}
+
+pub(super) fn said(words: &[&str], ended: &std::process::Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&ended.stdout), text(&ended.stderr));
     println!("$ metapaas {}\n{out}{err}", words.join(" "));
@@ -29,7 +37,7 @@ fn run(installation: &Installation, words: &[&str]) -> (i32, String, String) {
 }
 
 /// What the app says to who asks for its URL.
-async fn says(installation: &Installation, url: &str) -> String {
+pub(super) async fn says(installation: &Installation, url: &str) -> String {
     let url = reqwest::Url::parse(url.trim()).unwrap();
     let address = installation.router_address();
     assert!(address.ends_with(&format!(":{}", url.port().unwrap())), "{url} is not at {address}");

@@ -1,4 +1,4 @@
-//! From an order to an image: fetch, check the contract, install the dependencies unless they are there, keep the layers.
+//! From an order to an image: fetch or unpack, check the contract, install the dependencies unless they are there, keep the layers.
 
 use std::path::{Path, PathBuf};
 
@@ -11,13 +11,16 @@ use tokio::process::Command;
 
 use super::git::Repository;
 use super::log::Log;
-use super::{layer_path, step};
+use super::{layer_path, step, unpack, upload_path};
 use crate::document::{Builds, Order, Outcome};
 use crate::sandbox::{APP, Sandbox, is_root, user_of};
+use crate::source;
 
 /// Processor time of a step of a build, whatever the clock says.
 const CPU_SECONDS: u64 = 3600;
 const PROCESSES: u64 = 1024;
+/// How files are packed that become a layer.
+const PACK: [&str; 5] = ["--create", "--mode=u+rwX,go+rX,u-s,g-s", "--owner=0", "--group=0", "--file"];
 
 /// Makes the image of an order.
 ///
@@ -33,23 +36,16 @@ pub(super) async fn make(
         let what = what.to_owned();
         move |error: std::io::Error| format!("{what}: {error}")
     };
-    let most_mb = builds.settings.build_disk_mb;
-    log.step(&format!("fetching {} of {}", order.git_ref, order.repo));
-    let repository = Repository::open(directory, order, builds).await?;
-    let commit = repository.fetch(order, log, most_mb).await?;
-    log.set_commit(&commit);
-    log.line(&format!("commit {commit}"));
-    repository.inspect(&commit, &order.subdir).await?;
-    let source = hash(&json!([commit, order.subdir]).to_string());
     let workspace = directory.join("workspace");
     clear(&workspace, &failed)?;
     let app = workspace.join("app");
     std::fs::create_dir(&app).map_err(failed("make the workspace"))?;
     let archive = workspace.join("source.tar");
-    repository.archive(&commit, &order.subdir, &archive).await?;
-    let mut unpack = tar(&["--extract", "--no-same-owner", "--file"]);
-    unpack.arg(&archive).arg("--directory").arg(&app);
-    step::output(unpack).await?;
+    let commit = match source::upload(&order.repo) {
+        Some(digest) => from_upload(directory, digest, order, builds, log, &app, &archive).await?,
+        None => from_repository(directory, order, builds, log, &app, &archive).await?,
+    };
+    let source = hash(&json!([commit, order.subdir]).to_string());
     let name = match &order.runtime {
         Some(name) => name.clone(),
         None => metapaas_runtimes::recognise(&app)?.to_owned(),
@@ -71,6 +67,54 @@ pub(super) async fn make(
         message: None,
         build_log: None,
     })
+}
+
+/// Has the files of a commit in `app` and in `archive`, and answers the commit.
+async fn from_repository(
+    directory: &Path,
+    order: &Order,
+    builds: &Builds,
+    log: &Log,
+    app: &Path,
+    archive: &Path,
+) -> Result<String, String> {
+    log.step(&format!("fetching {} of {}", order.git_ref, order.repo));
+    let repository = Repository::open(directory, order, builds).await?;
+    let commit = repository.fetch(order, log, builds.settings.build_disk_mb).await?;
+    log.set_commit(&commit);
+    log.line(&format!("commit {commit}"));
+    repository.inspect(&commit, &order.subdir).await?;
+    repository.archive(&commit, &order.subdir, archive).await?;
+    let mut unpack = tar(&["--extract", "--no-same-owner", "--file"]);
+    unpack.arg(archive).arg("--directory").arg(app);
+    step::output(unpack).await?;
+    Ok(commit)
+}
+
+/// The same with the files of an upload, whose digest stands for the commit.
+async fn from_upload(
+    directory: &Path,
+    digest: &str,
+    order: &Order,
+    builds: &Builds,
+    log: &Log,
+    app: &Path,
+    archive: &Path,
+) -> Result<String, String> {
+    log.step(&format!("unpacking the upload {digest}"));
+    log.set_commit(digest);
+    let uploaded = upload_path(directory, digest);
+    if !uploaded.is_file() {
+        return Err("the upload is no longer there; deploy the directory again".into());
+    }
+    let mut unpack = engine(unpack::ENGINE)?;
+    unpack.arg(uploaded).arg(app).arg(&order.subdir);
+    unpack.args([builds.settings.build_disk_mb, builds.settings.build_ram_mb].map(|limit| limit.to_string()));
+    step::output(unpack).await?;
+    let mut pack = tar(&PACK);
+    pack.arg(archive).arg("--directory").arg(app).arg(".");
+    step::output(pack).await?;
+    Ok(digest.to_owned())
 }
 
 /// The layer of the dependencies; made unless one of the same files is there.
@@ -131,7 +175,7 @@ async fn dependencies(
     }
     point_to_env(&folder.join("bin"));
     let made = kept.with_extension("tmp");
-    let mut pack = tar(&["--create", "--mode=u+rwX,go+rX,u-s,g-s", "--owner=0", "--group=0", "--file"]);
+    let mut pack = tar(&PACK);
     pack.arg(&made).arg("--directory").arg(app).arg("--").arg(&runtime.installs);
     step::output(pack).await?;
     std::fs::rename(&made, &kept).map_err(|error| format!("keep the dependencies: {error}"))?;
@@ -171,15 +215,22 @@ fn inside(
     let file = directory.join("workspace/step.json");
     std::fs::write(&file, json!(sandbox).to_string())
         .map_err(|error| format!("make the workspace: {error}"))?;
+    let mut run = engine("app-run")?;
+    run.arg(file);
+    Ok(run)
+}
+
+/// An engine of the platform's own program, marked as the node's.
+fn engine(name: &str) -> Result<Command, String> {
     let program = std::env::current_exe().map_err(|error| format!("find the platform's program: {error}"))?;
-    let mut run = Command::new(program);
-    run.args(["engine", "app-run"]).arg(file).env_clear().env("PATH", DEFAULT_PATH);
+    let mut command = Command::new(program);
+    command.args(["engine", name]).env_clear().env("PATH", DEFAULT_PATH);
     for name in [NODE_VARIABLE, metapaas_core::agent::process::SERVICE_VARIABLE] {
         if let Some(value) = std::env::var_os(name) {
-            run.env(name, value);
+            command.env(name, value);
         }
     }
-    Ok(run)
+    Ok(command)
 }
 
 /// The command of the process `web` in the Procfile, a word each.

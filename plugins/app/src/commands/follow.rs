@@ -54,7 +54,7 @@ impl Follow {
         loop {
             match self.look(console, wanted).await {
                 Ok(None) => {}
-                Ok(Some(app)) => return self.served(console, &app),
+                Ok(Some(app)) => return served(console, &app),
                 Err(error) if error.is_temporary() => {
                     self.tell(console, "the server does not answer; trying again");
                     pause = LONGEST_PAUSE;
@@ -130,18 +130,23 @@ impl Follow {
             self.told = line.to_owned();
         }
     }
+}
 
-    fn served(&self, console: &mut dyn Console, app: &Value) -> Result<(), CommandError> {
-        if app["stopped"] == true {
-            let name = &self.app.0;
-            console.note(&format!("the app is stopped; start it with `metapaas action app/{name} start`"));
-        } else {
-            console.note(&format!("release {} serves", text(&app["release"])));
-        }
-        match app["url"].as_str() {
-            Some(url) => console.show(app, url),
-            None => console.show(app, "it has no URL, since no router runs"),
-        }
+fn served(console: &mut dyn Console, app: &Value) -> Result<(), CommandError> {
+    if app["stopped"] == true {
+        let name = text(&app["name"]);
+        console.note(&format!("the app is stopped; start it with `metapaas action app/{name} start`"));
+    } else {
+        console.note(&format!("release {} serves", text(&app["release"])));
+    }
+    show(console, app)
+}
+
+/// Shows the URL.
+pub(super) fn show(console: &mut dyn Console, app: &Value) -> Result<(), CommandError> {
+    match app["url"].as_str() {
+        Some(url) => console.show(app, url),
+        None => console.show(app, "it has no URL, since no router runs"),
     }
 }
 
