@@ -31,6 +31,12 @@
             postgres: include_str!("0005_logs.postgres.sql"),
             sqlite: include_str!("0005_logs.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "950ea890-f2cd-4de2-b4b2-a0aee3efd410",
+            name: "0006_uploads",
+            postgres: include_str!("0006_uploads.postgres.sql"),
+            sqlite: include_str!("0006_uploads.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

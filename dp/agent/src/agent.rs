@@ -89,8 +89,7 @@ pub async fn run(options: AgentOptions, drivers: &Drivers) -> Result<(), AgentEr
     let supervisor = Supervisor::new(&dir, node_id).map_err(|source| failed(at("make folders"), source))?;
     let mut changes = supervisor.changes();
     let logs = Arc::new(Logs::open(&dir).map_err(|source| failed(at("look at the logs"), source))?);
-    let opened =
-        Node::open(dir.clone(), node_id, drivers, supervisor, Arc::clone(&logs), Arc::clone(&link));
+    let opened = Node::open(dir.clone(), node_id, drivers, supervisor, Arc::clone(&logs), Arc::clone(&link));
     let mut node = opened.map_err(|source| failed(at("take up services"), source))?;
     tracing::info!(node = %node_id, dir = %dir.display(), "the agent runs");
 

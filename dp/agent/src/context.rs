@@ -192,7 +192,8 @@ impl NodeContext {
         let failed = |source| DriverError::Effect { action: action.clone(), source };
         let link = self.hands.link.as_ref();
         let link = link.ok_or_else(|| failed(io::Error::other("there is no control plane to ask")))?;
-        let found = link.upload(digest).await.map_err(|error| failed(io::Error::other(with_cause(&error))))?;
+        let found =
+            link.upload(digest).await.map_err(|error| failed(io::Error::other(with_cause(&error))))?;
         let Some(response) = found else { return Ok(false) };
         let part = self.on_disk(action.clone(), move |root| root.begin(&path, 0o600)).await?;
         let fetched = fetch(response, &part, digest).await;

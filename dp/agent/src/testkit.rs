@@ -159,7 +159,8 @@ impl TestNode {
                 std::panic::resume_unwind(Box::new(Crash));
             }
         });
-        let hands = Hands::new(directory, None, None, count).map_err(|source| kit("make the node", source))?;
+        let hands =
+            Hands::new(directory, None, None, count).map_err(|source| kit("make the node", source))?;
         let node = Self { make, directory: directory.to_owned(), done, hands: Arc::new(hands) };
         for document in before {
             node.apply(document, None).await.map_err(|stop| stop.finding("an earlier document"))?;

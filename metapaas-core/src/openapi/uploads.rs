@@ -5,7 +5,9 @@ use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::{Content, PathItem, RefOr, Required, Schema};
 
 use super::Parts;
-use super::build::{ObjectExt, OperationExt, answer_of, formatted, integer, open, operation, path, string, time};
+use super::build::{
+    ObjectExt, OperationExt, answer_of, formatted, integer, open, operation, path, string, time,
+};
 use super::system;
 
 const DIGEST_PATTERN: &str = "^[0-9a-f]{64}$";
@@ -19,7 +21,10 @@ pub(super) fn digest() -> Parameter {
 
 /// The body that sends one.
 pub(super) fn content() -> RequestBody {
-    RequestBodyBuilder::new().content(OCTETS, Content::new(Some(octets()))).required(Some(Required::True)).build()
+    RequestBodyBuilder::new()
+        .content(OCTETS, Content::new(Some(octets())))
+        .required(Some(Required::True))
+        .build()
 }
 
 fn octets() -> RefOr<Schema> {

@@ -346,16 +346,15 @@ impl Quotas {
         {
             return before.clone();
         }
-        let (nodes, disk) =
-            let beside = Beside { ties: &Ties::default(), uploads: &[] };
-            match wanted(&self.registry, &self.keys, root, instance, children, &[], beside) {
-                Ok(planned) => {
-                    let specs = planned.nodes;
-                    let gigabytes = specs.iter().filter_map(|spec| spec.resources.get(DISK_GB)).map(whole);
-                    (i64::try_from(specs.len()).unwrap_or(i64::MAX), gigabytes.fold(0, i64::saturating_add))
-                }
-                Err(_) => before.map_or((0, 0), |before| (before.get("nodes"), before.get(DISK_GB))),
-            };
+        let beside = Beside { ties: &Ties::default(), uploads: &[] };
+        let (nodes, disk) = match wanted(&self.registry, &self.keys, root, instance, children, &[], beside) {
+            Ok(planned) => {
+                let specs = planned.nodes;
+                let gigabytes = specs.iter().filter_map(|spec| spec.resources.get(DISK_GB)).map(whole);
+                (i64::try_from(specs.len()).unwrap_or(i64::MAX), gigabytes.fold(0, i64::saturating_add))
+            }
+            Err(_) => before.map_or((0, 0), |before| (before.get("nodes"), before.get(DISK_GB))),
+        };
         let all = [
             ("instances".to_owned(), 1),
             (format!("instances:{}", root.ty.slug), 1),

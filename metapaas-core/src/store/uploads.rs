@@ -158,9 +158,7 @@ impl Store {
     /// See [`StoreError`]; `Reference` when the upload was given up.
     pub(crate) async fn add_chunk(&self, upload: Uuid, seq: i64, data: &[u8]) -> Result<(), StoreError> {
         let mut insert = Query::insert();
-        insert
-            .into_table(Alias::new(CHUNKS))
-            .columns(["id", "upload_id", "seq", "data"].map(Alias::new));
+        insert.into_table(Alias::new(CHUNKS)).columns(["id", "upload_id", "seq", "data"].map(Alias::new));
         // It fails only when columns and values differ in number.
         let _ = insert.values([own::ID, own::UPLOAD, own::SEQ, own::DATA].map(slot));
         let id = Uuid::now_v7();
@@ -344,10 +342,7 @@ impl Store {
 }
 
 fn forget() -> sea_query::DeleteStatement {
-    Query::delete()
-        .from_table(Alias::new(TABLE))
-        .and_where(col("id").eq(slot(own::UPLOAD)))
-        .to_owned()
+    Query::delete().from_table(Alias::new(TABLE)).and_where(col("id").eq(slot(own::UPLOAD))).to_owned()
 }
 
 /// Values for what is done in a pass.

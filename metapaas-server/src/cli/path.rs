@@ -219,9 +219,13 @@ mod tests {
             serde_json::from_value::<Types>(answer).unwrap()
         };
         let (types, without) = (with(true), with(false));
-        for (text, expected) in
-            [("shop", "app/shop"), ("app/shop", "app/shop"), ("demo", "demo"), ("app", "app"), ("dmo/x", "dmo/x")]
-        {
+        for (text, expected) in [
+            ("shop", "app/shop"),
+            ("app/shop", "app/shop"),
+            ("demo", "demo"),
+            ("app", "app"),
+            ("dmo/x", "dmo/x"),
+        ] {
             assert_eq!(of_instance(&types, text), expected);
         }
         assert_eq!(of_instance(&without, "shop"), "shop");

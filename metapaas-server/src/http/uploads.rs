@@ -50,9 +50,9 @@ impl Call<'_> {
         digest: &str,
         body: Body,
     ) -> Answer {
-        let mut body = body.into_data_stream().map(|piece| {
-            piece.map_err(|_| Error::invalid_at("", "INCOMPLETE_BODY", "the body ended early"))
-        });
+        let mut body = body
+            .into_data_stream()
+            .map(|piece| piece.map_err(|_| Error::invalid_at("", "INCOMPLETE_BODY", "the body ended early")));
         let timeout = Duration::from_secs(self.app.limits.upload_timeout);
         let received = self.take(registered, locator, digest, &mut body);
         let received = tokio::time::timeout(timeout, received).await.unwrap_or_else(|_| {
@@ -111,17 +111,14 @@ impl Call<'_> {
 }
 
 /// `GET /v1/agents/uploads/{digest}`
-pub(super) async fn fetch(
-    State(app): State<App>,
-    Path(digest): Path<String>,
-    headers: HeaderMap,
-) -> Answer {
+pub(super) async fn fetch(State(app): State<App>, Path(digest): Path<String>, headers: HeaderMap) -> Answer {
     let node = app.agents.authenticate(bearer(&headers)?)?;
     let upload = app.uploads.find_for_node(node, check_digest(&digest)?).await?;
     // An error in the middle of it closes the connection, so that the agent knows that it has not got all.
-    let parts = app.uploads.read(&upload).map(|part| {
-        part.inspect_err(|error| tracing::warn!(%error, "an upload cannot be read to its end"))
-    });
+    let parts = app
+        .uploads
+        .read(&upload)
+        .map(|part| part.inspect_err(|error| tracing::warn!(%error, "an upload cannot be read to its end")));
     let mut response = Response::new(Body::from_stream(parts));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(OCTETS));

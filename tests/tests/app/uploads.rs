@@ -56,7 +56,8 @@ async fn put(installation: &Installation, token: &str, app: &str, digest: &str, 
 
 /// What a tar packed with gzip holds, made by the programs of the machine; its digest and content.
 fn packed(folder: &Path) -> (String, Vec<u8>) {
-    let tar = Command::new("tar").args(["--create", "--gzip", "--file", "-", "."]).current_dir(folder).output();
+    let tar =
+        Command::new("tar").args(["--create", "--gzip", "--file", "-", "."]).current_dir(folder).output();
     let content = tar.unwrap().stdout;
     (sha256(&content), content)
 }
@@ -238,7 +239,8 @@ async fn uploads_are_held_to_their_digest_and_their_instance() {
     // Nobody else's, and nothing else than what it is called.
     let project = installation.default_project().await;
     let viewer = installation.user("vera", &project, "viewer").await;
-    let other = installation.call(Method::POST, "/v1/iam/projects", json!({ "name": "other" })).await.expect(201);
+    let other =
+        installation.call(Method::POST, "/v1/iam/projects", json!({ "name": "other" })).await.expect(201);
     let stranger = installation.user("otto", other.body["id"].as_str().unwrap(), "owner").await;
     let _ = put(&installation, &viewer, "shop", &digest, content.clone()).await.expect(403);
     let _ = put(&installation, &stranger, "shop", &digest, content.clone()).await.expect(404);

@@ -126,9 +126,12 @@ fn make_folders(to: &Path, path: &Path) -> Result<(), String> {
         place.push(name);
         match fs::symlink_metadata(&place) {
             Ok(found) if found.is_dir() => {}
-            Ok(_) => return Err(format!("{} is a folder in the upload and something else too", path.display())),
+            Ok(_) => {
+                return Err(format!("{} is a folder in the upload and something else too", path.display()));
+            }
             Err(_) => {
-                fs::create_dir(&place).map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
+                fs::create_dir(&place)
+                    .map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
             }
         }
     }
@@ -222,7 +225,9 @@ mod tests {
 
     #[test]
     fn what_is_no_archive_says_so() {
-        for bytes in [&b""[..], b"hello", &[0x1f, 0x8b, 8, 0], &archive(&[(EntryType::Regular, "a", "1")])[..40]] {
+        for bytes in
+            [&b""[..], b"hello", &[0x1f, 0x8b, 8, 0], &archive(&[(EntryType::Regular, "a", "1")])[..40]]
+        {
             let to = tempfile::tempdir().unwrap();
             let message = unpack(bytes, to.path(), Path::new(""), 1).unwrap_err();
             assert!(message.starts_with("the upload is no tar"), "{message}");

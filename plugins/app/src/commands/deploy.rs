@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use metapaas_core::command::{CommandError, CommandFuture, Console};
 use metapaas_core::DnsName;
+use metapaas_core::command::{CommandError, CommandFuture, Console};
 use serde_json::{Map, Value, json};
 
 use super::follow::{self, Follow};
@@ -80,7 +80,8 @@ fn name_of(directory: &Path) -> Result<Name, CommandError> {
     if DnsName::new(&name).is_ok() {
         return Ok(Name(name));
     }
-    let like: String = name.to_lowercase().chars().map(|one| if one.is_ascii_alphanumeric() { one } else { '-' }).collect();
+    let like: String =
+        name.to_lowercase().chars().map(|one| if one.is_ascii_alphanumeric() { one } else { '-' }).collect();
     let like = like.trim_matches(|one: char| !one.is_ascii_lowercase());
     let example = if DnsName::new(like).is_ok() { like } else { "my-app" };
     Err(CommandError::Usage(format!(
@@ -279,10 +280,16 @@ mod tests {
 
     #[test]
     fn a_directory_is_no_repository() {
-        for words in [&["."][..], &[".", "--app", "shop", "-e", "A=1", "--env", "B=2"], &["--app", "shop", "--ref", "v1"]] {
+        for words in [
+            &["."][..],
+            &[".", "--app", "shop", "-e", "A=1", "--env", "B=2"],
+            &["--app", "shop", "--ref", "v1"],
+        ] {
             assert!(parse(words).is_ok(), "{words:?}");
         }
-        for words in [&[][..], &[".", "--repo", "https://git.example.com/a"], &[".", "--ref", "v1"], &[".", ".."]] {
+        for words in
+            [&[][..], &[".", "--repo", "https://git.example.com/a"], &[".", "--ref", "v1"], &[".", ".."]]
+        {
             assert!(parse(words).is_err(), "{words:?}");
         }
     }

@@ -38,7 +38,8 @@ pub(super) struct Packed {
 /// # Errors
 /// What of it cannot be deployed, and what to do.
 pub(super) fn pack(directory: &Path) -> Result<Packed, CommandError> {
-    let failed = |error: io::Error| CommandError::Failed(format!("{} cannot be packed: {error}", directory.display()));
+    let failed =
+        |error: io::Error| CommandError::Failed(format!("{} cannot be packed: {error}", directory.display()));
     let hashing = Hashing { file: tempfile::tempfile().map_err(failed)?, hash: Sha256::new(), size: 0 };
     // Its header has no time and no name, so that the same files give the same bytes.
     let mut archive = Builder::new(GzEncoder::new(hashing, Compression::default()));
@@ -60,7 +61,9 @@ pub(super) fn pack(directory: &Path) -> Result<Packed, CommandError> {
                 path.display()
             )),
             Unfit::TooLarge => too_large(directory, &format!("{} GiB", MOST_BYTES >> 30)),
-            Unfit::Unread(error) => CommandError::Failed(format!("{} cannot be read: {error}", path.display())),
+            Unfit::Unread(error) => {
+                CommandError::Failed(format!("{} cannot be read: {error}", path.display()))
+            }
         })?;
     }
     if count == 0 {

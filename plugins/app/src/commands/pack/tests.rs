@@ -93,12 +93,17 @@ fn what_git_would_take_is_packed() {
 
 #[test]
 fn rules_of_the_repository_around_count_and_no_others() {
-    let outer = directory(&[(".gitignore", "*.log\ndist\n"), ("app/a.log", ""), ("app/b", ""), ("dist/c", "")]);
+    let outer =
+        directory(&[(".gitignore", "*.log\ndist\n"), ("app/a.log", ""), ("app/b", ""), ("dist/c", "")]);
     let app = outer.path().join("app");
     assert_eq!(names(&pack(&app).unwrap()), ["a.log", "b"], "it is no repository");
     std::fs::create_dir(outer.path().join(".git")).unwrap();
     assert_eq!(names(&pack(&app).unwrap()), ["b"]);
-    assert_eq!(names(&pack(&outer.path().join("dist")).unwrap()), ["c"], "what is asked for by name is packed");
+    assert_eq!(
+        names(&pack(&outer.path().join("dist")).unwrap()),
+        ["c"],
+        "what is asked for by name is packed"
+    );
 }
 
 #[test]
