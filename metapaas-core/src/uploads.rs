@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::authz::Allowed;
 use crate::error::{Error, ErrorCode};
 use crate::resource::Resource;
 use crate::store::uploads::Arrived;
@@ -57,11 +58,16 @@ impl Uploads {
         Self { store, limits, places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// The upload of that digest. Who asks must be allowed to see the instance.
+    /// The upload of that digest, for who may read the instance.
     ///
     /// # Errors
-    /// `NotFound`, `Unavailable`.
-    pub async fn find(&self, instance: Uuid, digest: &str) -> Result<Upload, Error> {
+    /// `Forbidden`, `NotFound`, `Unavailable`.
+    pub async fn find(&self, allowed: &Allowed, instance: &Resource, digest: &str) -> Result<Upload, Error> {
+        allowed.on_row(instance.meta.project_id, &instance.key())?;
+        self.of_instance(instance.meta.id, digest).await
+    }
+
+    async fn of_instance(&self, instance: Uuid, digest: &str) -> Result<Upload, Error> {
         let found = self.store.find_upload(instance, digest).await?;
         found.ok_or_else(|| Error::not_found(format_args!("the upload {digest}")))
     }
@@ -73,7 +79,7 @@ impl Uploads {
     pub async fn find_for_node(&self, node: Uuid, digest: &str) -> Result<Upload, Error> {
         let found = self.store.node(node).await?;
         let node = found.ok_or_else(|| Error::not_found(format_args!("node {node}")))?;
-        self.find(node.instance_id, digest).await
+        self.of_instance(node.instance_id, digest).await
     }
 
     /// What an upload holds, part by part.
@@ -86,22 +92,24 @@ impl Uploads {
         .boxed()
     }
 
-    /// Takes in an upload for an instance that the caller may update, and answers it and whether it was not there before.
+    /// Takes in an upload for an instance that the caller may change, and answers it and whether it was not there before.
     /// `announced` is how much the client says that it sends.
     ///
     /// # Errors
-    /// `InvalidState` when the instance is about to go, `BodyTooLarge`, `QuotaExceeded`, `TooManyRequests`,
+    /// `Forbidden`, `InvalidState` when the instance is about to go, `BodyTooLarge`, `QuotaExceeded`, `TooManyRequests`,
     /// `InvalidRequest` when it is not what it is called, `Unavailable`, and whatever `body` ends in.
     ///
     /// # Cancellation
     /// Dropping the future gives the upload up.
     pub async fn receive(
         &self,
+        allowed: &Allowed,
         instance: &Resource,
         digest: &str,
         announced: Option<u64>,
         body: impl Stream<Item = Result<Bytes, Error>> + Send + Unpin,
     ) -> Result<(Upload, bool), Error> {
+        allowed.on_row(instance.meta.project_id, &instance.key())?;
         if instance.is_deleting() {
             return Err(Error::new(ErrorCode::InvalidState, "it is being deleted"));
         }
@@ -133,7 +141,7 @@ impl Uploads {
         if let Some(begun) = begun.filter(|_| is_new) {
             begun.keep();
         }
-        Ok((self.find(id, digest).await?, is_new))
+        Ok((self.of_instance(id, digest).await?, is_new))
     }
 
     /// Reads all of it, keeps it as what `upload` holds, if there is one, and answers its size.

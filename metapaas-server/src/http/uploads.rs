@@ -38,7 +38,7 @@ impl Call<'_> {
         locator.project = self.project()?;
         let allowed = self.allowed(registered, Action::Read);
         let instance = self.app.store.get(&allowed, registered, &locator).await?;
-        let upload = self.app.uploads.find(instance.meta.id, check_digest(digest)?).await?;
+        let upload = self.app.uploads.find(&allowed, &instance, check_digest(digest)?).await?;
         Ok(shown(StatusCode::OK, &upload))
     }
 
@@ -98,7 +98,7 @@ impl Call<'_> {
         }
         let announced = self.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         let announced = announced.and_then(|length| length.parse().ok());
-        self.app.uploads.receive(&instance, digest, announced, body).await
+        self.app.uploads.receive(&allowed, &instance, digest, announced, body).await
     }
 
     /// The project that names are looked up in: the one parameter there is.

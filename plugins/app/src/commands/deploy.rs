@@ -149,6 +149,7 @@ async fn send(console: &mut dyn Console, app: &Name, packed: &Packed) -> Result<
     }
     let (count, kilobytes) = (packed.count, packed.size.div_ceil(1024));
     let short = packed.digest.get(..SHORT_COMMIT).unwrap_or_default();
+    console.on_interrupt("interrupted; the same command goes on from there".into());
     console.note(&format!("uploading {count} files, {kilobytes} KiB packed, as {short}"));
     let _ = console.send_file(&path, &packed.file).await?;
     Ok(true)
