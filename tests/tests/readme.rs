@@ -26,9 +26,11 @@ fn blocks(readme: &str) -> Vec<(String, String)> {
 /// The blocks of one kind on a page of the book, one after the other.
 pub(crate) fn blocks_of(page: &str, kind: &str) -> String {
     let text = std::fs::read_to_string(workspace_root().join("book/src").join(page)).unwrap();
-    let mut blocks = text.split(&format!("```sh {kind}\n")).skip(1).peekable();
-    assert!(blocks.peek().is_some(), "{page} has no block `sh {kind}`");
-    blocks.filter_map(|rest| rest.split_once("```")).map(|(block, _)| block).collect()
+    let begin = format!("```sh {kind}\n");
+    let blocks = text.split(&begin).skip(1).filter_map(|rest| rest.split_once("```"));
+    let found: String = blocks.map(|(block, _)| block).collect();
+    assert!(!found.is_empty(), "{page} has no block `sh {kind}`");
+    found
 }
 
 /// Fenced blocks of a text.
