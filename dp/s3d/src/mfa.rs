@@ -19,8 +19,9 @@ pub(crate) fn accepts(secret: &str, header: Option<&str>, last: &LastStep) -> bo
     let Some(secret) = base32(secret) else { return false };
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let now = seconds / STEP_SECONDS;
-    let Some(step) =
-        [now - 1, now, now + 1].into_iter().find(|step| is_same(at_step(&secret, *step).as_bytes(), password.as_bytes()))
+    let Some(step) = [now - 1, now, now + 1]
+        .into_iter()
+        .find(|step| is_same(at_step(&secret, *step).as_bytes(), password.as_bytes()))
     else {
         return false;
     };
@@ -29,8 +30,7 @@ pub(crate) fn accepts(secret: &str, header: Option<&str>, last: &LastStep) -> bo
 
 /// In a time that does not tell how many bytes are right.
 pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len()
-        && one.iter().zip(other).fold(0, |sum, (one, other)| sum | (one ^ other)) == 0
+    one.len() == other.len() && one.iter().zip(other).fold(0, |sum, (one, other)| sum | (one ^ other)) == 0
 }
 
 fn at_step(secret: &[u8], step: u64) -> String {

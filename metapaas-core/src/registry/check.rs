@@ -309,7 +309,10 @@ fn fields(ty: &TypeDescriptor, owner: &str, add: &mut impl FnMut(&'static str, S
         if let Some(metric) = field.metric {
             let is_number = matches!(field.kind, FieldKind::Integer { .. } | FieldKind::Float);
             if !is_number || !field.output || !ty.is_instance() {
-                add("MISPLACED_RULE", format!("{place}: `metric` is for outputs of instances that are numbers"));
+                add(
+                    "MISPLACED_RULE",
+                    format!("{place}: `metric` is for outputs of instances that are numbers"),
+                );
             }
             if metric == Metric::Gauge && field.name.ends_with("_total") {
                 let why = "Prometheus keeps names that end in `_total` for counters";

@@ -159,7 +159,10 @@ fn check_output(field: &Field, errors: &mut Errors) {
 fn check_metric(model: &Model, field: &Field, errors: &mut Errors) {
     let Some(metric) = &field.metric else { return };
     if model.has_parent {
-        errors.at(metric.key, "only instances have metrics, as nobody knows how many children there will be; remove `metric`");
+        errors.at(
+            metric.key,
+            "only instances have metrics, as nobody knows how many children there will be; remove `metric`",
+        );
     } else if field.output.is_none() {
         errors.at(metric.key, "a metric is what the platform finds; add `output`");
     }

@@ -110,7 +110,10 @@ async fn numbers_that_nodes_report_are_metrics_of_their_instance() {
         assert!(world.work(&world.reconciler()).await);
         let kept = metrics();
         let before = kept.text().await.unwrap();
-        assert!(!before.contains(&instance.meta.id.to_string()), "nothing is told that nobody knows: {before}");
+        assert!(
+            !before.contains(&instance.meta.id.to_string()),
+            "nothing is told that nobody knows: {before}"
+        );
         world.minted(json!({ "coins": 3, "struck": 4.5, "place": "Berne" })).await;
         let labels = format!(
             "{{type=\"mint\",instance_id=\"{}\",name=\"royal\",project_id=\"{PLATFORM_PROJECT}\"}}",
