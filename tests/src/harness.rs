@@ -14,8 +14,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longest wait for anything that should come by itself.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for anything that should come by itself. On a busy machine an app in a container takes more than a minute.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The program under test; the caller passes `env!("CARGO_BIN_EXE_metapaas-under-test")`.
 #[derive(Clone, Debug)]

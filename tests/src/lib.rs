@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 pub mod docker;
 pub mod harness;
+mod images;
 pub mod sse;
 #[cfg(test)]
 mod tidy;

@@ -2,8 +2,9 @@
 
 mod bad;
 mod book;
-mod bound;
+pub(crate) mod bound;
 mod commands;
+mod hostile;
 mod logs;
 pub(crate) mod repository;
 pub(crate) mod samples;
@@ -31,38 +32,38 @@ async fn installation(on: On) -> Installation {
 }
 
 /// An app of an installation.
-struct App<'a> {
+pub(crate) struct App<'a> {
     installation: &'a Installation,
     /// Another control plane that may have made its nodes.
     beside: Option<&'a Installation>,
-    path: String,
+    pub(crate) path: String,
 }
 
 impl<'a> App<'a> {
-    async fn create(installation: &'a Installation, name: &str, mut body: Value) -> Self {
+    pub(crate) async fn create(installation: &'a Installation, name: &str, mut body: Value) -> Self {
         body["name"] = json!(name);
         body["project_id"] = json!(installation.default_project().await);
         let _ = installation.call(Method::POST, APPS, body).await.expect(201);
         Self { installation, beside: None, path: format!("{APPS}/{name}") }
     }
 
-    async fn act(&self, verb: &str, body: Value) -> Value {
+    pub(crate) async fn act(&self, verb: &str, body: Value) -> Value {
         let path = format!("{}/actions/{verb}", self.path);
         self.installation.call(Method::POST, &path, body).await.expect(202).body
     }
 
-    async fn set_env(&self, key: &str, value: &str) {
+    pub(crate) async fn set_env(&self, key: &str, value: &str) {
         let body = json!({ "key": key, "value": value });
         let path = format!("{}/env-vars", self.path);
         let _ = self.installation.call(Method::POST, &path, body).await.expect(201);
     }
 
-    async fn active(&self) -> Value {
+    pub(crate) async fn active(&self) -> Value {
         self.installation.active(&self.path).await
     }
 
     /// The app once it is in ERROR for this reason.
-    async fn broken(&self, reason: &str) -> Value {
+    pub(crate) async fn broken(&self, reason: &str) -> Value {
         let mut last = Value::Null;
         let since = Instant::now();
         while since.elapsed() < PATIENCE {
@@ -75,7 +76,7 @@ impl<'a> App<'a> {
         panic!("{} does not come to {reason}: {last:#}", self.path);
     }
 
-    async fn release(&self, number: u64) -> Value {
+    pub(crate) async fn release(&self, number: u64) -> Value {
         self.installation.get(&format!("{}/releases/{number}", self.path)).await.expect(200).body
     }
 
@@ -100,7 +101,7 @@ impl<'a> App<'a> {
         answer.text().await.unwrap()
     }
 
-    async fn delete(&self) {
+    pub(crate) async fn delete(&self) {
         let _ = self.installation.call(Method::DELETE, &self.path, Value::Null).await.expect(202);
         eventually("the app is gone", || async { self.installation.get(&self.path).await.status == 404 })
             .await;

@@ -1,5 +1,9 @@
 //! Nodes as containers of a real Docker Engine: made, used, killed, removed by hand, left over, deleted.
 
+pub(crate) mod apps;
+mod registry;
+mod walls;
+
 use metapaas_tests::docker::Docker;
 use metapaas_tests::harness::{Installation, On, client, eventually, is_running, signal};
 use reqwest::Method;
@@ -7,13 +11,10 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::PROGRAM;
-use crate::app::repository::{Repository, Server};
-use crate::app::samples;
 
 const DEMO: &str = "/v1/types/demo/instances/my-demo";
 
-async fn start(docker: &Docker, on: On, providers: &str) -> Installation {
-    let settings = docker.settings(providers);
+async fn start(on: On, settings: &[(String, String)]) -> Installation {
     let settings: Vec<(&str, &str)> =
         settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     Installation::start_with(PROGRAM, on, &settings).await
@@ -47,7 +48,7 @@ async fn serves(node: &Value, text: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_lives_in_containers_from_create_to_delete() {
     let docker = Docker::new();
-    let mut installation = start(&docker, On::Postgres, "docker").await;
+    let mut installation = start(On::Postgres, &docker.settings("docker")).await;
     let nodes = create(&installation, 2).await;
     let mut ids = Vec::new();
     for node in &nodes {
@@ -88,7 +89,7 @@ async fn an_instance_lives_in_containers_from_create_to_delete() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn containers_and_agents_that_are_killed_or_removed_come_back() {
     let docker = Docker::new();
-    let installation = start(&docker, On::Sqlite, "docker").await;
+    let installation = start(On::Sqlite, &docker.settings("docker")).await;
     let node = create(&installation, 1).await.remove(0);
     let home = json!({ "path": "home", "text": "Welcome" });
     let _ = installation.call(Method::POST, &format!("{DEMO}/pages"), home).await.expect(201);
@@ -125,7 +126,7 @@ async fn containers_and_agents_that_are_killed_or_removed_come_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_bite() {
     let docker = Docker::new();
-    let installation = start(&docker, On::Sqlite, "docker").await;
+    let installation = start(On::Sqlite, &docker.settings("docker")).await;
     let node = create(&installation, 1).await.remove(0);
     let directory = installation.data_dir().join("docker/nodes").join(node["id"].as_str().unwrap());
     std::fs::copy("/bin/dd", directory.join("dd"))
@@ -148,7 +149,7 @@ async fn limits_bite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn containers_without_a_row_are_told_and_removed_when_asked() {
     let docker = Docker::new();
-    let mut installation = start(&docker, On::Sqlite, "docker").await;
+    let mut installation = start(On::Sqlite, &docker.settings("docker")).await;
     let lost = create(&installation, 1).await.remove(0);
     installation.kill();
     let database = installation.sql().await;
@@ -193,9 +194,7 @@ async fn an_engine_that_is_not_there_is_told_by_the_instance_until_it_is() {
     let place = tempfile::tempdir().unwrap();
     let socket = place.path().join("docker.sock");
     settings.push(("METAPAAS_DOCKER_SOCKET".to_owned(), socket.to_string_lossy().into_owned()));
-    let settings: Vec<(&str, &str)> =
-        settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let installation = Installation::start_with(PROGRAM, On::Sqlite, &settings).await;
+    let installation = start(On::Sqlite, &settings).await;
     let project = installation.default_project().await;
     let body = json!({ "name": "my-demo", "project_id": project, "greeting": "hello" });
     let _ = installation.call(Method::POST, "/v1/types/demo/instances", body).await.expect(201);
@@ -211,7 +210,7 @@ async fn an_engine_that_is_not_there_is_told_by_the_instance_until_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_and_containers_live_side_by_side() {
     let docker = Docker::new();
-    let installation = start(&docker, On::Sqlite, "[process,docker]").await;
+    let installation = start(On::Sqlite, &docker.settings("[process,docker]")).await;
     let node = create(&installation, 1).await.remove(0);
     assert_eq!(node["provider"], "process", "the first is the default");
 
@@ -247,7 +246,7 @@ async fn processes_and_containers_live_side_by_side() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_project_uses_the_providers_that_operators_allow() {
     let docker = Docker::new();
-    let mut installation = start(&docker, On::Sqlite, "[process,docker]").await;
+    let mut installation = start(On::Sqlite, &docker.settings("[process,docker]")).await;
     let project = installation.default_project().await;
     installation.kill();
     installation.set("METAPAAS_PROVIDER_PROJECTS", &format!("{{docker=[{}]}}", uuid::Uuid::now_v7()));
@@ -258,44 +257,4 @@ async fn a_project_uses_the_providers_that_operators_allow() {
     assert_eq!(refused.body["errors"][0]["pointer"], "/labels/metapaas~1provider");
     let _ = create(body("two", "process")).await.expect(201);
     let _ = create(json!({ "name": "three", "project_id": project, "greeting": "x" })).await.expect(201);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_app_is_built_and_served_in_containers() {
-    const APP: &str = "/v1/types/app/instances/boxed";
-    let docker = Docker::new();
-    let mut settings = docker.settings("docker");
-    settings.push(("METAPAAS_PLUGINS".into(), r#"{app={transports=["http"],build_ram_mb=1024}}"#.into()));
-    let set: Vec<(&str, &str)> =
-        settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let installation = Installation::start_with(PROGRAM, On::Sqlite, &set).await;
-    let mut build = tokio::process::Command::new(PROGRAM);
-    build.args(["images", "build", "runtime"]).env("METAPAAS_DATA_DIR", installation.data_dir()).envs(set);
-    let built = build.output().await.unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-
-    let repository = Repository::new();
-    repository.commit(&samples::PLAIN);
-    let server = Server::start_on(repository.folder(), "0.0.0.0", &docker.host());
-    let project = installation.default_project().await;
-    let body = json!({ "name": "boxed", "project_id": project, "repo": server.url() });
-    let _ = installation.call(Method::POST, "/v1/types/app/instances", body).await.expect(201);
-    let app = installation.active(APP).await;
-    let web = |app: &Value| nodes(app).into_iter().find(|node| node["place"] == "web-1-0").unwrap();
-    let node = web(&app);
-    assert_eq!(page(&node, "/").await, "plain");
-    for node in nodes(&app) {
-        let container = docker.container(&node).await.unwrap();
-        assert!(
-            container["Config"]["Image"].as_str().unwrap().starts_with("metapaas-runtime"),
-            "{container:#}"
-        );
-        assert_eq!(container["HostConfig"]["ReadonlyRootfs"], true);
-        assert_eq!(container["HostConfig"]["CapDrop"], json!(["ALL"]));
-    }
-    docker.remove(&node).await;
-    eventually("the app is served again", || async { page(&node, "/").await == "plain" }).await;
-    let _ = installation.call(Method::DELETE, APP, Value::Null).await.expect(202);
-    eventually("the app is gone", || async { installation.get(APP).await.status == 404 }).await;
-    assert!(docker.containers().await.is_empty());
 }

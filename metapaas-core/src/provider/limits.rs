@@ -35,7 +35,7 @@ pub enum Image {
     /// Nothing: the type's services are built-in engines.
     #[default]
     Small,
-    /// Debian with the language runtimes of `dp/images/runtime.toml`.
+    /// Debian with the packages of `dp/images/runtime.packages`.
     Runtime,
 }
 

@@ -3,7 +3,10 @@
 //! Two steps in one process, so that the agent's record of it stays true. `app-run FILE` becomes `unshare`, which makes
 //! new namespaces and becomes `app-inside FILE`: that one mounts what the app sees, changes into it, limits itself, gives
 //! up its rights and becomes the app. Where the kernel gives no namespaces the app runs without, and its log says so;
-//! as root it does not run then, unless the node is a container, which is the wall itself.
+//! as root it does not run then, unless the node is a container, which is the wall towards others. Towards the platform's
+//! own files and processes [`rights`] are one in either case.
+
+mod rights;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -19,6 +22,12 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::rights::Rights;
+
+/// Folders of the system that have programs and what those read.
+const PROGRAMS: [&str; 9] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "opt"];
+/// Devices that do no harm.
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 /// Where an app finds itself.
 pub(crate) const APP: &str = "/app";
 /// What a process may have open.
@@ -127,6 +136,12 @@ fn begin(arguments: &[OsString]) -> io::Result<()> {
     }
     std::env::set_current_dir(&sandbox.app)?;
     let app = sandbox.app.to_string_lossy().into_owned();
+    if !bare_rights(&sandbox).hold()? {
+        let _ = writeln!(
+            io::stderr(),
+            "metapaas: this kernel has no Landlock: the app can read what its node's agent can"
+        );
+    }
     Err(start(&sandbox, &app, "/tmp", None))
 }
 
@@ -141,7 +156,30 @@ fn enter(arguments: &[OsString]) -> io::Result<()> {
     }
     limit(&sandbox)?;
     rustix::thread::set_no_new_privs(true)?;
+    // Where there is no Landlock, the root and the user are the walls.
+    inner_rights(&sandbox).hold()?;
     Err(start(&sandbox, APP, "/tmp/home", was_root.then_some(sandbox.user)))
+}
+
+/// What it may touch of the file system of the node.
+fn bare_rights(sandbox: &Sandbox) -> Rights {
+    let mut rights = Rights::default();
+    rights.read.extend(PROGRAMS.iter().chain(&["proc", "sys"]).map(|name| Path::new("/").join(name)));
+    rights.write.extend(DEVICES.iter().chain(&["shm"]).map(|name| Path::new("/dev").join(name)));
+    rights.write.push("/tmp".into());
+    rights.write.extend(sandbox.binds.iter().map(|(from, _)| from.clone()));
+    if sandbox.is_writable { &mut rights.write } else { &mut rights.read }.push(sandbox.app.clone());
+    rights
+}
+
+/// The same in a file system of its own, which holds nothing else.
+fn inner_rights(sandbox: &Sandbox) -> Rights {
+    let mut rights = Rights { read: vec!["/".into()], write: vec!["/dev".into(), "/tmp".into()] };
+    rights.write.extend(sandbox.binds.iter().map(|(_, to)| to.clone()));
+    if sandbox.is_writable {
+        rights.write.push(APP.into());
+    }
+    rights
 }
 
 /// Root of a namespace of one's own is no root: there is one user to be mapped to.
@@ -155,7 +193,7 @@ fn build_root(sandbox: &Sandbox) -> io::Result<()> {
     let root = &sandbox.scratch;
     let plain = MountFlags::NOSUID | MountFlags::NODEV;
     mount("tmpfs", root, "tmpfs", plain, c"mode=0755,size=1m")?;
-    for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "opt"] {
+    for name in PROGRAMS {
         let (from, to) = (Path::new("/").join(name), root.join(name));
         match std::fs::symlink_metadata(&from) {
             Ok(found) if found.is_symlink() => std::os::unix::fs::symlink(std::fs::read_link(&from)?, to)?,
@@ -173,7 +211,7 @@ fn build_root(sandbox: &Sandbox) -> io::Result<()> {
         std::fs::write(&to, std::fs::read(&names)?)?;
     }
     std::fs::create_dir(root.join("dev"))?;
-    for name in ["null", "zero", "full", "random", "urandom"] {
+    for name in DEVICES {
         let (from, to) = (Path::new("/dev").join(name), root.join("dev").join(name));
         std::fs::write(&to, "")?;
         mount_bind(&from, &to)?;

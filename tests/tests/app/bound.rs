@@ -10,10 +10,10 @@ use super::repository::Repository;
 use super::{App, installation, samples};
 use crate::openapi::{python, run};
 
-const S3: &str = "/v1/types/s3/instances";
+pub(crate) const S3: &str = "/v1/types/s3/instances";
 
 /// What S3 says to the holder of a key who lists a bucket.
-async fn lists(keys: &Value, bucket: &str) -> String {
+pub(crate) async fn lists(keys: &Value, bucket: &str) -> String {
     const SCRIPT: &str = "
 import boto3, botocore, sys
 try:

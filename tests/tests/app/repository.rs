@@ -40,7 +40,7 @@ impl Repository {
     }
 
     /// Removes a file and commits that.
-    pub(super) fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         std::fs::remove_file(self.folder().join(name)).unwrap();
         self.commit(&[]);
     }
@@ -54,7 +54,7 @@ impl Repository {
     }
 }
 
-/// Gives a folder of repositories by HTTP, as git's own CGI program does.
+/// Gives a folder by HTTP: of repositories, as git's own CGI program does, or of files.
 pub(crate) struct Server {
     process: Child,
     url: String,
@@ -95,6 +95,15 @@ print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
+const FILES: &str = r#"
+import functools, http.server, sys
+
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[1])
+server = http.server.ThreadingHTTPServer((sys.argv[2], 0), handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"#;
+
 impl Server {
     pub(super) fn start(folder: impl AsRef<Path>) -> Self {
         Self::start_on(folder, "127.0.0.1", "127.0.0.1")
@@ -103,17 +112,26 @@ impl Server {
     /// Listens on an address and is called by another host.
     pub(crate) fn start_on(folder: impl AsRef<Path>, address: &str, host: &str) -> Self {
         let folder = folder.as_ref();
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        Self::run(SERVER, folder.parent().unwrap(), address, host, &format!("{name}/.git"))
+    }
+
+    /// Gives the files of a folder, and a list of them.
+    pub(crate) fn of_files(folder: &Path, address: &str, host: &str) -> Self {
+        Self::run(FILES, folder, address, host, "")
+    }
+
+    fn run(program: &str, folder: &Path, address: &str, host: &str, path: &str) -> Self {
         let mut process = Command::new("python3")
-            .args(["-c", SERVER])
-            .arg(folder.parent().unwrap())
+            .args(["-c", program])
+            .arg(folder)
             .arg(address)
             .stdout(Stdio::piped())
             .spawn()
             .expect("start python3, which the tests need");
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        Self { process, url: format!("http://{host}:{}/{name}/.git", line.trim()) }
+        Self { process, url: format!("http://{host}:{}/{path}", line.trim()) }
     }
 
     pub(crate) fn url(&self) -> &str {

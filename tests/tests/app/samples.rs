@@ -38,7 +38,7 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_fo
 ];
 
 /// The same, told what to say by its environment.
-pub(super) const GREETER: [(&str, &str); 2] = [
+pub(crate) const GREETER: [(&str, &str); 2] = [
     (
         "app.py",
         r#"import http.server, os
@@ -56,7 +56,7 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_fo
 ];
 
 /// Tells what it can do, and tries what it should not.
-pub(super) const PROBE: [(&str, &str); 2] = [
+pub(crate) const PROBE: [(&str, &str); 2] = [
     (
         "app.py",
         r#"import http.server, json, os
@@ -102,7 +102,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 "user": os.getuid(),
                 "groups": os.getgroups(),
                 "folders": sorted(os.listdir("/")),
-                "write": attempt(lambda: open("/app/file", "w") and "written"),
+                "write": attempt(lambda: open("file", "w") and "written"),
                 "become": attempt(lambda: os.setuid(0) or "root"),
                 "environment": sorted(os.environ),
                 "filled": fill(),
@@ -119,7 +119,7 @@ http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
 ];
 
 /// Keeps a file in the bucket that it is bound to.
-pub(super) const KEEPER: [(&str, &str); 2] = [
+pub(crate) const KEEPER: [(&str, &str); 2] = [
     (
         "app.py",
         r#"import http.server, json, os
@@ -166,6 +166,19 @@ def index():
     ),
     ("requirements.txt", "fastapi\nuvicorn\n"),
     ("Procfile", "web: uvicorn main:app --port $PORT\n"),
+];
+
+/// Node.js alone: says which version it is, what its environment told it, and when it was started.
+pub(crate) const SERVER: [(&str, &str); 2] = [
+    (
+        "server.js",
+        r#"const started = `${process.hrtime.bigint()}`;
+require("http").createServer((_, answer) => {
+    answer.end(JSON.stringify({ version: "one", greeting: process.env.GREETING ?? "none", started }));
+}).listen(process.env.PORT);
+"#,
+    ),
+    ("package.json", r#"{ "name": "server", "private": true, "scripts": { "start": "node server.js" } }"#),
 ];
 
 /// Express, with a range of versions and no lock file.

@@ -10,9 +10,16 @@ use tempfile::TempDir;
 
 use crate::context::{Context, end_with};
 use crate::error::Error;
+use crate::tools::{self, Kept};
 
 /// Tests find the engine's socket by this variable. A caller who sets it keeps it.
 pub(crate) const VARIABLE: &str = "METAPAAS_TEST_DOCKER";
+
+/// Tests keep images that take long to make in the folder of this variable. A caller who sets it keeps it.
+pub(crate) const IMAGES_VARIABLE: &str = "METAPAAS_TEST_IMAGES";
+
+/// The packages of the image that takes long, and how it is made.
+const RECIPE: [&str; 2] = ["dp/images/runtime.packages", "metapaas-core/src/provider/docker/rootfs.rs"];
 
 /// An engine to test against: ours, or the caller's.
 pub(crate) struct Docker {
@@ -57,6 +64,18 @@ impl Docker {
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }
+}
+
+/// The folder for images that are made of what they would be made of now.
+pub(crate) fn images(ctx: &Context) -> Result<PathBuf, Error> {
+    if let Some(chosen) = std::env::var_os(IMAGES_VARIABLE) {
+        return Ok(chosen.into());
+    }
+    let [packages, program] = RECIPE.map(|file| tools::read(&ctx.root.join(file)));
+    let system = tools::read(Path::new("/etc/os-release"))?;
+    let kept = Kept::open(ctx, "images", &[packages?.as_str(), &program?, &system])?;
+    kept.fill(|folder| std::fs::create_dir(folder).map_err(|source| tools::file("make", folder, source)))?;
+    Ok(kept.folder)
 }
 
 fn serve(ctx: &Context, directory: &Path, socket: &Path) -> Result<Engine, Error> {

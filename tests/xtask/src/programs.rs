@@ -43,6 +43,7 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "rclone", package: "rclone" },
     Program { name: "unshare", package: "util-linux" },
     Program { name: "debootstrap", package: "debootstrap" },
+    Program { name: "docker-registry", package: "docker-registry" },
 ];
 
 /// Makes sure that all programs are there: installs what is missing as root, else says which command does it.

@@ -58,15 +58,17 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
         engine = Some(Docker::start(ctx)?);
         Ok(())
     }) && stages.run("install test tools", || {
-        tools = Some((python::ensure(ctx)?, node::ensure(ctx)?));
+        tools = Some((python::ensure(ctx)?, node::ensure(ctx)?, docker::images(ctx)?));
         Ok(())
     });
-    if let (true, Some(server), Some(engine), Some((python, node))) = (ready, &postgres, &engine, &tools) {
+    if let (true, Some(server), Some(engine), Some((python, node, images))) =
+        (ready, &postgres, &engine, &tools)
+    {
         stages.run("tests", || {
             let mut cargo = ctx.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
             cargo.args(&filter).env(URL_VARIABLE, server.url());
             cargo.envs(rustfs.iter().map(|program| (RUSTFS_VARIABLE, program)));
-            cargo.env(docker::VARIABLE, engine.socket());
+            cargo.env(docker::VARIABLE, engine.socket()).env(docker::IMAGES_VARIABLE, images);
             cargo.env(python::VARIABLE, python).env(node::VARIABLE, node);
             let (lines, ended) = ctx.run_keeping(&mut cargo, is_verdict);
             verdicts = lines;

@@ -48,7 +48,8 @@ async fn follow(engine: Weak<Engine>, tag: String, sender: broadcast::Sender<Uui
             let filters = HashMap::from([
                 ("type", vec!["container".to_owned()]),
                 ("label", vec![format!("{TAG_LABEL}={tag}")]),
-                ("event", vec!["die".to_owned(), "destroy".to_owned()]),
+                // One that is paused serves nobody either.
+                ("event", ["die", "destroy", "pause"].map(str::to_owned).to_vec()),
             ]);
             let mut events = docker.events(Some(EventsOptionsBuilder::new().filters(&filters).build()));
             while let Some(Ok(event)) = events.next().await {

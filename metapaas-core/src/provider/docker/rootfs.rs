@@ -167,6 +167,8 @@ impl Debian {
         let folder = folder.map_err(transient("make a folder for debootstrap"))?;
         let mut debootstrap = Command::new("debootstrap");
         debootstrap.args(["--variant=minbase", &self.suite]).arg(folder.path()).args(&self.mirror);
+        // It is a program for administrators, which PATH may not have.
+        debootstrap.env("PATH", metapaas_agent::launch::DEFAULT_PATH);
         tracing::info!(suite = self.suite, mirror = self.mirror, "debootstrap runs; this takes minutes");
         run(debootstrap).await?;
         // apt knows in which order packages are configured; debootstrap fails on those of Node.js.
@@ -177,7 +179,9 @@ impl Debian {
             chroot
         };
         run(apt(&["update"])).await?;
-        let mut install = apt(&["install", "--no-install-recommends"]);
+        // Hundreds of packages, each waiting for the disk several times: what a crash leaves is thrown away anyhow.
+        let hasty = "Dpkg::Options::=--force-unsafe-io";
+        let mut install = apt(&["install", "--no-install-recommends", "--option", hasty]);
         install.args(&self.packages);
         tracing::info!(packages = self.packages.join(" "), "the packages are installed");
         run(install).await?;
