@@ -7,10 +7,14 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use metapaas_tests::docker::Docker;
 use metapaas_tests::harness::{Installation, On};
 use metapaas_tests::workspace_root;
+use reqwest::Method;
+use serde_json::Value;
 
 use crate::PROGRAM;
+use crate::docker::apps;
 
 /// Comes after a block's own output.
 const END: &str = "--- end of block ---";
@@ -169,6 +173,45 @@ async fn the_tour_can_be_pasted() {
     assert_eq!(count("otto is refused, exit code 4"), 1, "{printed}");
     assert!(printed.trim_end().ends_with("demo/my-demo deleted\n0"), "{printed}");
     assert_eq!(installation.node_dirs_of_nodes(), 0, "nothing is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tour_of_containers_can_be_pasted() {
+    let docker = Docker::new();
+    let installation = apps::start(&docker, "{}").await;
+    let readme = std::fs::read_to_string(workspace_root().join("README.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let data = installation.data_dir();
+    let environment =
+        [("METAPAAS_DATA_DIR", data.as_path()), ("METAPAAS_DOCKER_SOCKET", docker.socket.as_path())];
+    let mut shell = Shell::open(folder.path(), &environment);
+    let mut printed = String::new();
+    let blocks: Vec<&str> = readme
+        .split("\n```sh containers\n")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once("```")?.0))
+        .collect();
+    let (last, blocks) = blocks.split_last().unwrap();
+    for block in blocks {
+        printed.push_str(&tokio::task::block_in_place(|| shell.paste(block)));
+    }
+    // As its readers do by hand.
+    for container in docker.containers().await {
+        let path = format!("/containers/{}?force=true", container["Id"].as_str().unwrap());
+        assert!(docker.call(Method::DELETE, &path, &Value::Null).await.0.is_success());
+    }
+    printed.push_str(&tokio::task::block_in_place(|| shell.paste(last)));
+    let count = |text: &str| printed.matches(text).count();
+    assert_eq!(count("metapaas-runtime:"), 1, "{printed}");
+    assert_eq!(count("Hello you, this is version 1 with no bucket\n"), 1, "{printed}");
+    assert_eq!(count("Hello from Node\n"), 1, "{printed}");
+    // After the deploy, the change and the rollback.
+    assert_eq!(count("Hello you, this is version 2 with no bucket\n"), 2, "{printed}");
+    assert_eq!(count("Hello everybody, this is version 2 with no bucket\n"), 1, "{printed}");
+    // Once it is bound, and once its containers were made again.
+    assert_eq!(count("version 2 with photos\n"), 2, "{printed}");
+    assert_eq!(count("s3/my-store deleted"), 1, "{printed}");
+    assert!(docker.containers().await.is_empty(), "nothing is left");
 }
 
 #[test]
