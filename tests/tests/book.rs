@@ -72,9 +72,17 @@ fn every_error_code() {
 #[test]
 fn every_problem_code() {
     let server = sources("metapaas-server/src/http");
-    let core =
-        ["validate.rs", "validate", "iam", "agents.rs", "store/resources.rs", "store/resources", "query"]
-            .map(|path| sources(&format!("metapaas-core/src/{path}")));
+    let core = [
+        "validate.rs",
+        "validate",
+        "iam",
+        "agents.rs",
+        "store/resources.rs",
+        "store/resources",
+        "query",
+        "uploads.rs",
+    ]
+    .map(|path| sources(&format!("metapaas-core/src/{path}")));
     let text = format!("{server}{}", core.concat());
     // Each is the first or second argument of one of these, in capitals.
     let is_code =

@@ -29,6 +29,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("REQUEST_TIMEOUT", "limits.rs", "slow_headers_hold_up_nobody_and_are_cut_off"),
     ("TOO_MANY_REQUESTS", "limits.rs", "requests_by_one_principal_are_limited"),
     ("UNAVAILABLE", "limits.rs", "one_connection_too_many_is_told_so"),
+    ("DIGEST_MISMATCH", "app/uploads.rs", "uploads_are_held_to_their_digest_and_their_instance"),
 ];
 
 const DEMO: &str = "/v1/types/demo/instances";
@@ -63,7 +64,7 @@ fn tests_that_are_named_here_exist_and_speak_of_their_code() {
             "{file} does not speak of {code}"
         );
     }
-    for (code, ..) in ELSEWHERE.iter().filter(|(code, ..)| *code != "TOO_DEEP") {
+    for (code, ..) in ELSEWHERE.iter().filter(|(code, ..)| !["TOO_DEEP", "DIGEST_MISMATCH"].contains(code)) {
         assert!(ErrorCode::ALL.iter().any(|known| known.as_str() == *code), "{code} is none");
     }
 }

@@ -54,6 +54,14 @@ async fn put(installation: &Installation, token: &str, app: &str, digest: &str, 
     metapaas_tests::harness::answer(request).await
 }
 
+/// Returns once an app says that it waits for its upload.
+async fn waits(installation: &Installation, path: &str) {
+    eventually("it waits for the upload", || async {
+        installation.get(path).await.body["conditions"][0]["reason"] == "WaitsForUpload"
+    })
+    .await;
+}
+
 /// What a tar packed with gzip holds, made by the programs of the machine; its digest and content.
 fn packed(folder: &Path) -> (String, Vec<u8>) {
     let tar =
@@ -215,8 +223,7 @@ async fn what_is_no_app_is_not_deployed() {
     let (code, _, err) = run_in(&installation, &huge, &["deploy", "."]);
     assert_ne!(code, 0);
     assert!(err.contains("an upload may have 20000 bytes"), "{err}");
-    let waits = installation.get(&format!("{APPS}/huge")).await.expect(200).body;
-    assert_eq!((&waits["status"], &waits["release"]), (&json!("CREATING"), &Value::Null));
+    waits(&installation, &format!("{APPS}/huge")).await;
     // Once it fits, the same words go on from there.
     std::fs::remove_file(huge.join("data")).unwrap();
     assert_eq!(run_in(&installation, &huge, &["deploy", "."]).0, 0);
@@ -228,11 +235,7 @@ async fn uploads_are_held_to_their_digest_and_their_instance() {
     let folder = directory(&installation, "hand-made", &samples::PLAIN);
     let (digest, content) = packed(&folder);
     let app = App::create(&installation, "shop", json!({ "repo": format!("upload:{digest}") })).await;
-    eventually("it waits for the upload", || async {
-        let row = installation.get(&app.path).await.body;
-        row["conditions"][0]["reason"] == "WaitsForUpload"
-    })
-    .await;
+    waits(&installation, &app.path).await;
     let path = format!("{}/uploads/{digest}", app.path);
     let _ = installation.get(&path).await.expect(404);
 
