@@ -1,11 +1,12 @@
 //! The access log: one JSON object a line, written by a thread of its own so that no request waits for the disk.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, Utc};
@@ -16,8 +17,10 @@ use uuid::Uuid;
 
 /// A log of this size moves aside; one old file is kept.
 const LIMIT: u64 = 10 * 1024 * 1024;
-/// Lines that wait for the disk at the most; further ones are dropped and counted.
-const QUEUE: usize = 16_384;
+/// Bytes that wait for the disk at the most; further lines are dropped and counted.
+const ROOM: usize = 4 * 1024 * 1024;
+/// So many bytes are written at once.
+const DUE: usize = 256 * 1024;
 /// A line is on the disk no later than this.
 const FLUSH: Duration = Duration::from_millis(500);
 /// Longer paths are cut.
@@ -90,16 +93,33 @@ impl Record {
             retries: self.retries,
             whole: self.is_whole,
         };
-        // Texts and numbers always serialise.
-        let mut line = serde_json::to_vec(&line).unwrap_or_default();
-        line.push(b'\n');
-        line
+        let mut bytes = Vec::with_capacity(512);
+        // Texts and numbers always serialise, and memory takes what is written.
+        let _ = serde_json::to_writer(&mut bytes, &line);
+        bytes.push(b'\n');
+        bytes
     }
 }
 
-/// Takes records. Clones write to the same file.
-#[derive(Clone, Debug)]
-pub struct AccessLog(SyncSender<Vec<u8>>);
+/// Takes records. A request only adds its line to what waits in memory.
+#[derive(Debug)]
+pub struct AccessLog {
+    waiting: Arc<Waiting>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Lines on their way to the disk.
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Mutex<Lines>,
+    is_due: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    is_closed: bool,
+}
 
 impl AccessLog {
     /// The log in that directory, which is made when it is missing.
@@ -108,44 +128,92 @@ impl AccessLog {
     /// When the file cannot be opened.
     pub fn open(directory: &Path) -> io::Result<Self> {
         files::private_directory(directory)?;
-        let path = directory.join("access.log");
-        let file = open(&path)?;
-        let (sender, lines) = sync_channel(QUEUE);
-        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-            if let Err(error) = write(&path, file, &lines) {
-                tracing::error!(%error, path = %path.display(), "the access log ends");
+        let mut file = LogFile::open(directory.join("access.log"))?;
+        let waiting = Arc::new(Waiting::default());
+        let taken = waiting.clone();
+        let writer = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            let mut is_failing = false;
+            while let Some(lines) = taken.take() {
+                let written = file.write(&lines);
+                // Once for each time that the disk is full, not for each write.
+                if let (Err(error), false) = (&written, is_failing) {
+                    tracing::error!(%error, path = %file.path.display(), "the access log cannot be written");
+                }
+                is_failing = written.is_err();
             }
         })?;
-        Ok(Self(sender))
+        Ok(Self { waiting, writer: Mutex::new(Some(writer)) })
     }
 
     /// Writes a record down soon; `false` when the disk is too slow for it.
     pub fn note(&self, record: &Record) -> bool {
-        self.0.try_send(record.line()).is_ok()
+        let line = record.line();
+        let mut lines = self.waiting.lines();
+        if lines.bytes.len() + line.len() > ROOM {
+            return false;
+        }
+        let was_due = lines.bytes.len() >= DUE;
+        lines.bytes.extend_from_slice(&line);
+        // Waking the writer takes longer than all else here, so it is woken for many lines at once.
+        if !was_due && lines.bytes.len() >= DUE {
+            self.waiting.is_due.notify_one();
+        }
+        true
+    }
+
+    /// Writes down what waits, and returns when it is done.
+    pub fn close(&self) {
+        self.waiting.lines().is_closed = true;
+        self.waiting.is_due.notify_one();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // It has said itself what went wrong.
+        let _ = writer.map(JoinHandle::join);
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
-fn write(path: &PathBuf, file: File, lines: &Receiver<Vec<u8>>) -> io::Result<()> {
-    let mut size = file.metadata()?.len();
-    let mut file = BufWriter::new(file);
-    loop {
-        match lines.recv_timeout(FLUSH) {
-            Ok(line) => {
-                file.write_all(&line)?;
-                size += line.len() as u64;
-            }
-            Err(RecvTimeoutError::Timeout) => file.flush()?,
-            Err(RecvTimeoutError::Disconnected) => return file.flush(),
+impl Waiting {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lines to write, after at most [`FLUSH`]; `None` once the log is closed and all is written.
+    fn take(&self) -> Option<Vec<u8>> {
+        let is_early = |lines: &mut Lines| !lines.is_closed && lines.bytes.len() < DUE;
+        let waited = self.is_due.wait_timeout_while(self.lines(), FLUSH, is_early);
+        let (mut lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let is_over = lines.is_closed && lines.bytes.is_empty();
+        (!is_over).then(|| std::mem::take(&mut lines.bytes))
+    }
+}
+
+/// The file that is written to.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    size: u64,
+}
+
+impl LogFile {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { path, file, size })
+    }
+
+    /// Writes lines; a file that has reached [`LIMIT`] moves aside first.
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.size >= LIMIT {
+            fs::rename(&self.path, self.path.with_extension("log.old"))?;
+            *self = Self::open(self.path.clone())?;
         }
-        if size >= LIMIT {
-            file.flush()?;
-            fs::rename(path, path.with_extension("log.old"))?;
-            (file, size) = (BufWriter::new(open(path)?), 0);
-        }
+        self.size += lines.len() as u64;
+        self.file.write_all(lines)
     }
 }
 

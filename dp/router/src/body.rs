@@ -94,7 +94,36 @@ pub struct Answer {
 
 enum Content {
     Page(Full<Bytes>),
-    Node(Incoming),
+    Node {
+        /// What came along with the head.
+        first: AtHand,
+        rest: Incoming,
+    },
+}
+
+/// The first part of a body, or its end; pending when neither is there yet.
+pub type AtHand = Poll<Option<Result<Frame<Bytes>, hyper::Error>>>;
+
+/// How often the task that reads from the node has its turn before the head goes on without a body.
+const TURNS: usize = 2;
+
+/// The first part of a body, if the connection has read it already: head and body then go to the client in one write.
+/// Nothing is waited for.
+pub async fn at_hand(body: &mut Incoming) -> AtHand {
+    if body.is_end_stream() {
+        return Poll::Ready(None);
+    }
+    let mut turns = TURNS;
+    std::future::poll_fn(|context| match Pin::new(&mut *body).poll_frame(context) {
+        Poll::Pending if turns > 0 => {
+            turns -= 1;
+            // Behind the other task, which was just asked for more.
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+        first => Poll::Ready(first),
+    })
+    .await
 }
 
 /// What the end of an answer means.
@@ -114,8 +143,8 @@ impl Answer {
     }
 
     /// What a node answers, no faster than the client takes it.
-    pub fn of_node(body: Incoming, end: End) -> Self {
-        let mut answer = Self { content: Content::Node(body), end: Some(Box::new(end)) };
+    pub fn of_node(first: AtHand, rest: Incoming, end: End) -> Self {
+        let mut answer = Self { content: Content::Node { first, rest }, end: Some(Box::new(end)) };
         if answer.is_end_stream() {
             answer.ends(true);
         }
@@ -129,7 +158,7 @@ impl Answer {
         if let Some((connection, entered)) = connection
             && is_whole
         {
-            entered.backend().keep(connection);
+            entered.keep(connection);
         }
         server.answered(record);
     }
@@ -155,8 +184,12 @@ impl Body for Answer {
             Content::Page(page) => {
                 ready!(Pin::new(page).poll_frame(context)).map(|frame| frame.map_err(|never| match never {}))
             }
-            Content::Node(body) => {
-                ready!(Pin::new(body).poll_frame(context)).map(|frame| frame.map_err(Into::into))
+            Content::Node { first, rest } => {
+                let frame = match std::mem::replace(first, Poll::Pending) {
+                    Poll::Ready(frame) => frame,
+                    Poll::Pending => ready!(Pin::new(rest).poll_frame(context)),
+                };
+                frame.map(|frame| frame.map_err(Into::into))
             }
         };
         match &frame {
@@ -178,14 +211,26 @@ impl Body for Answer {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Page(page) => page.is_end_stream(),
-            Content::Node(body) => body.is_end_stream(),
+            Content::Node { first: Poll::Ready(first), .. } => first.is_none(),
+            Content::Node { first: Poll::Pending, rest } => rest.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Page(page) => page.size_hint(),
-            Content::Node(body) => body.size_hint(),
+            Content::Node { first, rest } => {
+                let (mut hint, rest) = (SizeHint::new(), rest.size_hint());
+                let length = match first {
+                    Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(0, |data| data.len() as u64),
+                    _ => 0,
+                };
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper + length);
+                }
+                hint.set_lower(rest.lower() + length);
+                hint
+            }
         }
     }
 }

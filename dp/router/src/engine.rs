@@ -37,7 +37,8 @@ pub fn engine(arguments: Vec<OsString>) -> ExitCode {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(io::stderr);
     // Another subscriber is there only in tests.
     let _ = log.try_init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    // It accepts connections and follows the table; workers serve.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.and_then(|runtime| runtime.block_on(run(PathBuf::from(directory)))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
@@ -71,7 +72,7 @@ pub async fn run(directory: PathBuf) -> io::Result<()> {
     let operators = TcpListener::bind(settings.admin).await?;
     let address = listener.local_addr()?;
     let state = RouterState { pid: std::process::id(), address, admin: operators.local_addr()? };
-    let mut doors = Doors::new(server.clone(), address.ip());
+    let mut doors = Doors::new(server.clone(), address.ip())?;
     let main = doors.open(listener, Entrance::Hosts(address.port()));
     doors.follow().await;
     config::write(&directory, STATE_FILE, &state)?;
@@ -101,6 +102,7 @@ pub async fn run(directory: PathBuf) -> io::Result<()> {
     if tokio::time::timeout(DRAIN, doors.close()).await.is_err() {
         tracing::warn!("requests still ran after {DRAIN:?}; they are cut off");
     }
+    server.log.close();
     Ok(())
 }
 

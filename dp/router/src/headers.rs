@@ -1,7 +1,5 @@
 //! Header fields that concern one connection alone (RFC 9110, section 7.6.1), and those that tell a node of its client.
 
-use std::net::SocketAddr;
-
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Fields of one connection, besides those that `Connection` names.
@@ -63,18 +61,16 @@ pub fn end_to_end(headers: &mut HeaderMap) {
     }
 }
 
-/// Tells the node of the client.
-pub fn forward(headers: &mut HeaderMap, client: SocketAddr, host: &HeaderValue, port: u16) {
+/// Tells the node of the client: its address, the host name that it asked for, and the port that it came in by.
+pub fn forward(headers: &mut HeaderMap, client: &HeaderValue, host: &HeaderValue, port: &HeaderValue) {
     for name in &FORWARDED {
         headers.remove(name);
     }
     let [_, from, of_host, proto, of_port, _] = &FORWARDED;
-    if let Ok(value) = HeaderValue::from_str(&client.ip().to_canonical().to_string()) {
-        headers.insert(from, value);
-    }
+    headers.insert(from, client.clone());
     headers.insert(of_host, host.clone());
     headers.insert(proto, HeaderValue::from_static("http"));
-    headers.insert(of_port, HeaderValue::from(port));
+    headers.insert(of_port, port.clone());
 }
 
 /// The host name that a request is for, in lower case and without a port; `None` when it says none or several.
@@ -163,7 +159,8 @@ mod tests {
     #[test]
     fn a_client_does_not_say_who_it_is() {
         let mut given = headers(&[("x-forwarded-for", "10.0.0.1"), ("forwarded", "for=10.0.0.1")]);
-        forward(&mut given, ([127, 0, 0, 1], 5000).into(), &HeaderValue::from_static("a:1"), 1);
+        let text = HeaderValue::from_static;
+        forward(&mut given, &text("127.0.0.1"), &text("a:1"), &text("1"));
         assert_eq!(given["x-forwarded-for"], "127.0.0.1");
         assert!(!given.contains_key("forwarded"));
         assert_eq!(given["x-forwarded-host"], "a:1");

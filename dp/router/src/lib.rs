@@ -8,7 +8,7 @@
 //! failed request takes; the larger ones bring a TLS stack, a runtime and a process model of their own.
 //!
 //! Reading order: [`engine`] is the process, [`table`] what leads where, [`proxy`] one request, [`pool`] the
-//! connections to one node, [`follow`] how tables arrive.
+//! connections to one node, [`workers`] the threads, [`follow`] how tables arrive.
 //!
 //! The router's directory:
 //!
@@ -32,6 +32,7 @@ pub mod pages;
 pub mod pool;
 pub mod proxy;
 pub mod table;
+pub mod workers;
 
 pub use crate::config::{Control, RouterConfig, RouterState};
 pub use crate::engine::{ENGINE, engine};

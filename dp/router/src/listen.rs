@@ -24,7 +24,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 use crate::metrics::count;
-use crate::proxy::{Entrance, Server};
+use crate::proxy::{Client, Entrance, Server};
+use crate::workers::Workers;
 
 /// How long the head of a request may take, and how long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(60);
@@ -41,6 +42,7 @@ const BREATH: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Doors {
     server: Arc<Server>,
+    workers: Arc<Workers>,
     room: Arc<Semaphore>,
     stop: watch::Sender<bool>,
     ip: IpAddr,
@@ -49,15 +51,18 @@ pub struct Doors {
 
 impl Doors {
     /// No door is open yet. Leased ports are on `ip`.
-    pub fn new(server: Arc<Server>, ip: IpAddr) -> Self {
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
-        Self { server, room, stop: watch::channel(false).0, ip, leased: HashMap::new() }
+    ///
+    /// # Errors
+    /// When the threads that serve cannot be started.
+    pub fn new(server: Arc<Server>, ip: IpAddr) -> io::Result<Self> {
+        let (room, workers) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Workers::start()?));
+        Ok(Self { server, workers, room, stop: watch::channel(false).0, ip, leased: HashMap::new() })
     }
 
     /// Serves a listener.
     pub fn open(&self, listener: TcpListener, entrance: Entrance) -> JoinHandle<()> {
-        let (server, room, stop) = (self.server.clone(), self.room.clone(), self.stop.subscribe());
-        tokio::spawn(accept(listener, server, room, stop, entrance))
+        let (server, workers, room) = (self.server.clone(), self.workers.clone(), self.room.clone());
+        tokio::spawn(accept(listener, server, workers, room, self.stop.subscribe(), entrance))
     }
 
     /// Listens on the leased ports of the table, and no longer on others. One that cannot be had is tried again by the
@@ -101,16 +106,20 @@ impl Doors {
 async fn accept(
     listener: TcpListener,
     server: Arc<Server>,
+    workers: Arc<Workers>,
     room: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     entrance: Entrance,
 ) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD);
     loop {
         // Beyond the limit, connections wait in the system's queue.
         let Ok(place) = room.clone().acquire_owned().await else { return };
-        let (stream, client) = match listener.accept().await {
+        let accepted = match listener.accept().await {
+            // It goes to the thread that serves it.
+            Ok((stream, client)) => stream.into_std().map(|stream| (stream, client)),
+            Err(error) => Err(error),
+        };
+        let (stream, client) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
@@ -122,28 +131,42 @@ async fn accept(
                 continue;
             }
         };
-        // Answers are written whole; waiting for more to send would only delay them.
-        let _ = stream.set_nodelay(true);
-        let (server, http, mut stop) = (server.clone(), http.clone(), stop.clone());
-        tokio::spawn(async move {
+        let (server, stop) = (server.clone(), stop.clone());
+        workers.give(move |worker| async move {
             count(&server.metrics.connections);
-            let answering = server.clone();
-            let service = service_fn(move |request| answering.clone().answer(request, client, entrance));
-            let stream = TokioIo::new(Patient { stream, sleep: None });
-            let connection = http.serve_connection(stream, service).with_upgrades();
-            tokio::pin!(connection);
-            let told = async { drop(stop.wait_for(|stop| *stop).await) };
-            // How it ends is of no interest: clients come and go as they like.
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                () = told => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
-                }
-            }
+            serve(stream, server.clone(), Client::new(client, entrance, worker), stop).await;
             server.metrics.connections.fetch_sub(1, Ordering::Relaxed);
             drop(place);
         });
+    }
+}
+
+/// Answers the requests of a connection until it ends, or until the one under way is answered after a stop.
+async fn serve(
+    stream: std::net::TcpStream,
+    server: Arc<Server>,
+    client: Client,
+    mut stop: watch::Receiver<bool>,
+) {
+    // Only a worker that is out of file descriptors cannot take it.
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    // Answers are written whole; waiting for more to send would only delay them.
+    let _ = stream.set_nodelay(true);
+    let client = Arc::new(client);
+    let service = service_fn(move |request| server.clone().answer(request, client.clone()));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD);
+    let stream = TokioIo::new(Patient { stream, sleep: None });
+    let connection = http.serve_connection(stream, service).with_upgrades();
+    tokio::pin!(connection);
+    let told = async { drop(stop.wait_for(|stop| *stop).await) };
+    // How it ends is of no interest: clients come and go as they like.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = told => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
     }
 }
 

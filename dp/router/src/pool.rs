@@ -11,13 +11,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::body::Payload;
+use crate::workers::Workers;
 
 /// How long a connection to a node may take to come about.
 const CONNECT: Duration = Duration::from_secs(3);
 /// A connection that has not been used for this long is let go: servers close theirs too, and a request that meets
 /// a closing connection is lost.
 const KEPT: Duration = Duration::from_secs(30);
-/// Idle connections to one node at the most.
+/// Idle connections of a worker to one node at the most.
 const MOST_KEPT: usize = 128;
 /// How long a node comes last in the choice after it has refused a connection.
 const FAILING: Duration = Duration::from_secs(2);
@@ -32,26 +33,30 @@ pub type Connection = SendRequest<Payload>;
 pub struct Backend {
     address: SocketAddr,
     in_flight: AtomicUsize,
-    idle: Mutex<Vec<(Connection, Instant)>>,
+    /// Connections of each worker: one that another thread drives would be slower than a new one.
+    idle: Vec<Mutex<Vec<(Connection, Instant)>>>,
     since: Instant,
     /// Milliseconds after `since` until which it counts as failing.
     failing_until: AtomicI64,
 }
 
-/// A request under way at a node; it counts until this is dropped.
+/// A request of a worker under way at a node; it counts until this is dropped.
 #[derive(Debug)]
-pub struct Entered(Arc<Backend>);
+pub struct Entered {
+    backend: Arc<Backend>,
+    worker: usize,
+}
 
 impl Entered {
-    /// The node.
-    pub fn backend(&self) -> &Backend {
-        &self.0
+    /// Keeps a connection whose answer is over, for this worker.
+    pub fn keep(&self, connection: Connection) {
+        self.backend.keep(connection, self.worker);
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.backend.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -61,7 +66,7 @@ impl Backend {
         Self {
             address,
             in_flight: AtomicUsize::default(),
-            idle: Mutex::default(),
+            idle: (0..Workers::count()).map(|_| Mutex::default()).collect(),
             since: Instant::now(),
             failing_until: AtomicI64::default(),
         }
@@ -77,10 +82,10 @@ impl Backend {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Counts a request.
-    pub fn enter(self: &Arc<Self>) -> Entered {
+    /// Counts a request of a worker.
+    pub fn enter(self: &Arc<Self>, worker: usize) -> Entered {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Entered(self.clone())
+        Entered { backend: self.clone(), worker }
     }
 
     /// Whether it has just refused a connection.
@@ -99,13 +104,14 @@ impl Backend {
         i64::try_from(self.since.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// An idle connection that was used within `within`, if there is one that still works.
-    pub async fn kept(&self, within: Duration) -> Option<Connection> {
+    /// An idle connection of a worker that was used within `within`, if there is one that still works.
+    pub async fn kept(&self, within: Duration, worker: usize) -> Option<Connection> {
+        let idle = self.idle.get(worker)?;
         loop {
-            let (mut connection, since) = self.idle().pop()?;
+            let (mut connection, since) = open(idle).pop()?;
             if since.elapsed() > within.min(KEPT) {
                 // The rest is older.
-                self.idle().clear();
+                open(idle).clear();
                 return None;
             }
             if connection.is_ready() {
@@ -138,12 +144,12 @@ impl Backend {
         Ok(connection)
     }
 
-    /// Keeps a connection whose answer is over.
-    pub fn keep(&self, connection: Connection) {
+    fn keep(&self, connection: Connection, worker: usize) {
         if connection.is_closed() {
             return;
         }
-        let mut idle = self.idle();
+        let Some(idle) = self.idle.get(worker) else { return };
+        let mut idle = open(idle);
         if idle.len() < MOST_KEPT {
             idle.push((connection, Instant::now()));
         }
@@ -151,10 +157,12 @@ impl Backend {
 
     /// Lets connections go that have been idle for long.
     pub fn sweep(&self) {
-        self.idle().retain(|(connection, since)| since.elapsed() < KEPT && !connection.is_closed());
+        for idle in &self.idle {
+            open(idle).retain(|(connection, since)| since.elapsed() < KEPT && !connection.is_closed());
+        }
     }
+}
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<(Connection, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn open<T>(idle: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }

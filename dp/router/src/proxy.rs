@@ -18,11 +18,11 @@ use hyper_util::rt::TokioIo;
 
 use crate::access::{AccessLog, Record};
 use crate::body::{Answer, End, Payload};
-use crate::headers;
 use crate::metrics::{Metrics, count};
 use crate::pages::page;
 use crate::pool::{Backend, Connection, Entered};
 use crate::table::{Current, Route};
+use crate::{body, headers};
 
 /// How long a request waits for a node of its app to take a connection: a restart takes less.
 const HOLD: Duration = Duration::from_secs(2);
@@ -58,11 +58,24 @@ pub enum Entrance {
     Leased(u16),
 }
 
-impl Entrance {
-    const fn port(self) -> u16 {
-        match self {
-            Self::Hosts(port) | Self::Leased(port) => port,
-        }
+/// A client's connection. What is the same for all of its requests is made once.
+#[derive(Debug)]
+pub struct Client {
+    address: SocketAddr,
+    ip: HeaderValue,
+    entrance: Entrance,
+    port: HeaderValue,
+    worker: usize,
+}
+
+impl Client {
+    /// One that came in by `entrance` and is served by a worker.
+    pub fn new(address: SocketAddr, entrance: Entrance, worker: usize) -> Self {
+        let (Entrance::Hosts(port) | Entrance::Leased(port)) = entrance;
+        let ip = HeaderValue::from_str(&address.ip().to_canonical().to_string());
+        // An address is always a value.
+        let ip = ip.unwrap_or(HeaderValue::from_static("unknown"));
+        Self { address, ip, entrance, port: HeaderValue::from(port), worker }
     }
 }
 
@@ -99,11 +112,10 @@ impl Server {
     pub async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        client: SocketAddr,
-        entrance: Entrance,
+        client: Arc<Client>,
     ) -> Result<Response<Answer>, Infallible> {
         let mut record = Record {
-            client,
+            client: client.address,
             method: request.method().clone(),
             host: String::new(),
             path: request.uri().path().to_owned(),
@@ -122,16 +134,16 @@ impl Server {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Ok(self.refuse(record, StatusCode::METHOD_NOT_ALLOWED));
         }
-        let Some(route) = self.route(&record.host, entrance) else {
+        let Some(route) = self.route(&record.host, client.entrance) else {
             return Ok(self.refuse(record, StatusCode::NOT_FOUND));
         };
         record.instance = Some(route.instance);
         if route.is_empty() {
             return Ok(self.refuse(record, StatusCode::SERVICE_UNAVAILABLE));
         }
-        let (request, upgrade) = outbound(request, client, &host, entrance.port());
-        match self.forward(request, &mut record, entrance).await {
-            Ok(begun) => Ok(self.pass_on(begun, upgrade, record)),
+        let (request, upgrade) = outbound(request, &client, &host);
+        match self.forward(request, &mut record, route, &client).await {
+            Ok(begun) => Ok(self.pass_on(begun, upgrade, record).await),
             Err(failure) => Ok(self.refuse(
                 record,
                 match failure {
@@ -156,15 +168,15 @@ impl Server {
         &self,
         mut request: Request<Payload>,
         record: &mut Record,
-        entrance: Entrance,
+        mut route: Arc<Route>,
+        client: &Client,
     ) -> Result<Begun, Failure> {
         let until = record.began + HOLD;
         loop {
-            let route = self.route(&record.host, entrance).ok_or(Failure::Down)?;
             let mut tried = Vec::new();
             while let Some(backend) = route.choose(&tried) {
                 record.backend = Some(backend.address());
-                match self.attempt(&backend, request).await {
+                match self.attempt(&backend, request, client.worker).await {
                     Ok(begun) => return Ok(begun),
                     Err(Lost::Sent(failure)) => return Err(failure),
                     Err(Lost::NotSent(back)) => {
@@ -179,17 +191,23 @@ impl Server {
                 return Err(Failure::Down);
             }
             tokio::time::sleep(ROUND).await;
+            route = self.route(&record.host, client.entrance).ok_or(Failure::Down)?;
         }
     }
 
     /// Sends a request to a node, over a kept connection if there is one that works.
-    async fn attempt(&self, backend: &Arc<Backend>, mut request: Request<Payload>) -> Result<Begun, Lost> {
-        let entered = backend.enter();
+    async fn attempt(
+        &self,
+        backend: &Arc<Backend>,
+        mut request: Request<Payload>,
+        worker: usize,
+    ) -> Result<Begun, Lost> {
+        let entered = backend.enter(worker);
         let is_repeatable = request.body().is_empty() && request.method().is_idempotent();
         let within = if is_repeatable { KEPT } else { FRESH };
         let patience = if request.body().is_empty() { ANSWER } else { ANSWER_TO_BODY };
         loop {
-            let (mut connection, is_kept) = match backend.kept(within).await {
+            let (mut connection, is_kept) = match backend.kept(within, worker).await {
                 Some(connection) => (connection, true),
                 None => match backend.connect().await {
                     Ok(connection) => (connection, false),
@@ -221,7 +239,7 @@ impl Server {
     }
 
     /// Hands a node's answer to the client.
-    fn pass_on(
+    async fn pass_on(
         self: &Arc<Self>,
         begun: Begun,
         upgrade: Option<OnUpgrade>,
@@ -239,7 +257,9 @@ impl Server {
         headers::end_to_end(response.headers_mut());
         *response.version_mut() = Version::HTTP_11;
         let end = End { server: self.clone(), record, connection: Some((connection, entered)) };
-        response.map(|body| Answer::of_node(body, end))
+        let (head, mut body) = response.into_parts();
+        let first = body::at_hand(&mut body).await;
+        Response::from_parts(head, Answer::of_node(first, body, end))
     }
 
     /// Connects the two ends of a WebSocket; it lasts until one of them ends it.
@@ -306,9 +326,8 @@ impl Server {
 /// The request as a node gets it, and what a WebSocket of the client's becomes.
 fn outbound(
     mut request: Request<Incoming>,
-    client: SocketAddr,
+    client: &Client,
     host: &HeaderValue,
-    port: u16,
 ) -> (Request<Payload>, Option<OnUpgrade>) {
     let is_websocket = request.version() == Version::HTTP_11 && headers::is_websocket(request.headers());
     let upgrade = is_websocket.then(|| hyper::upgrade::on(&mut request));
@@ -317,7 +336,7 @@ fn outbound(
     // The client has its 100 from this server.
     parts.headers.remove(header::EXPECT);
     parts.headers.insert(header::HOST, host.clone());
-    headers::forward(&mut parts.headers, client, host, port);
+    headers::forward(&mut parts.headers, &client.ip, host, &client.port);
     if is_websocket {
         upgrades(&mut parts.headers);
     }

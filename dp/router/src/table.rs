@@ -169,7 +169,7 @@ mod tests {
         let first = route.choose(&[]).unwrap().address();
         let second = route.choose(&[]).unwrap().address();
         assert_ne!(first, second);
-        let busy = table.backends[&at(1)].enter();
+        let busy = table.backends[&at(1)].enter(0);
         assert!((0..4).all(|_| route.choose(&[]).unwrap().address() == at(2)));
         drop(busy);
         assert_eq!(route.choose(&[at(2)]).unwrap().address(), at(1));
