@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 pub mod docker;
 pub mod harness;
 mod images;
+pub mod repository;
 pub mod sse;
 #[cfg(test)]
 mod tidy;

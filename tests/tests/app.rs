@@ -6,7 +6,6 @@ pub(crate) mod bound;
 mod commands;
 mod hostile;
 mod logs;
-pub(crate) mod repository;
 pub(crate) mod samples;
 mod unruly;
 mod uploads;
@@ -19,6 +18,8 @@ use serde_json::{Value, json};
 
 use self::repository::{Repository, Server};
 use crate::{PROGRAM, on_both};
+
+pub(crate) use metapaas_tests::repository;
 
 on_both!(an_app_is_deployed_changed_and_rolled_back);
 

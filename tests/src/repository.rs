@@ -1,4 +1,9 @@
 //! Git repositories that tests make, and a server that gives them by HTTP.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper that cannot do its work fails the test"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -7,12 +12,19 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// A repository with one branch, `main`.
-pub(crate) struct Repository {
+pub struct Repository {
     outer: TempDir,
 }
 
+impl Default for Repository {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Repository {
-    pub(crate) fn new() -> Self {
+    /// One without a commit.
+    pub fn new() -> Self {
         let repository = Self { outer: tempfile::tempdir().unwrap() };
         std::fs::create_dir(repository.folder()).unwrap();
         repository.git(&["init", "--quiet", "--initial-branch", "main"]);
@@ -20,16 +32,17 @@ impl Repository {
     }
 
     /// The working folder.
-    pub(crate) fn folder(&self) -> PathBuf {
+    pub fn folder(&self) -> PathBuf {
         self.outer.path().join("app")
     }
 
-    pub(super) fn url(&self) -> String {
+    /// Its `file:` URL.
+    pub fn url(&self) -> String {
         format!("file://{}", self.folder().display())
     }
 
     /// Writes files and commits all there is.
-    pub(crate) fn commit(&self, files: &[(&str, &str)]) {
+    pub fn commit(&self, files: &[(&str, &str)]) {
         for (name, text) in files {
             let path = self.folder().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -40,12 +53,13 @@ impl Repository {
     }
 
     /// Removes a file and commits that.
-    pub(crate) fn remove(&self, name: &str) {
+    pub fn remove(&self, name: &str) {
         std::fs::remove_file(self.folder().join(name)).unwrap();
         self.commit(&[]);
     }
 
-    pub(super) fn git(&self, arguments: &[&str]) {
+    /// Runs git in it.
+    pub fn git(&self, arguments: &[&str]) {
         let plain =
             ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "protocol.file.allow=always"];
         let ended =
@@ -55,7 +69,7 @@ impl Repository {
 }
 
 /// Gives a folder by HTTP: of repositories, as git's own CGI program does, or of files.
-pub(crate) struct Server {
+pub struct Server {
     process: Child,
     url: String,
 }
@@ -105,19 +119,20 @@ server.serve_forever()
 "#;
 
 impl Server {
-    pub(super) fn start(folder: impl AsRef<Path>) -> Self {
+    /// Starts it for one repository's working folder.
+    pub fn start(folder: impl AsRef<Path>) -> Self {
         Self::start_on(folder, "127.0.0.1", "127.0.0.1")
     }
 
     /// Listens on an address and is called by another host.
-    pub(crate) fn start_on(folder: impl AsRef<Path>, address: &str, host: &str) -> Self {
+    pub fn start_on(folder: impl AsRef<Path>, address: &str, host: &str) -> Self {
         let folder = folder.as_ref();
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         Self::run(SERVER, folder.parent().unwrap(), address, host, &format!("{name}/.git"))
     }
 
     /// Gives the files of a folder, and a list of them.
-    pub(crate) fn of_files(folder: &Path, address: &str, host: &str) -> Self {
+    pub fn of_files(folder: &Path, address: &str, host: &str) -> Self {
         Self::run(FILES, folder, address, host, "")
     }
 
@@ -134,7 +149,8 @@ impl Server {
         Self { process, url: format!("http://{host}:{}/{path}", line.trim()) }
     }
 
-    pub(crate) fn url(&self) -> &str {
+    /// The repository's URL.
+    pub fn url(&self) -> &str {
         &self.url
     }
 }
