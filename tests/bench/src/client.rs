@@ -20,6 +20,11 @@ pub(crate) struct Connection {
 impl Connection {
     /// Opens it.
     pub(crate) async fn open(address: &str) -> Result<Self, BenchError> {
+        Self::open_for(address, address).await
+    }
+
+    /// Opens it, for requests to a host of another name.
+    pub(crate) async fn open_for(address: &str, host: &str) -> Result<Self, BenchError> {
         let connecting = |source| BenchError::Connect { address: address.to_owned(), source };
         let stream = TcpStream::connect(address).await.map_err(connecting)?;
         stream.set_nodelay(true).map_err(connecting)?;
@@ -28,7 +33,7 @@ impl Connection {
             .map_err(|source| BenchError::Handshake { address: address.to_owned(), source })?;
         // Its errors reach the caller through the request under way.
         tokio::spawn(connection);
-        Ok(Self { sender, host: address.to_owned() })
+        Ok(Self { sender, host: host.to_owned() })
     }
 
     /// Sends a request and reads the whole answer.

@@ -39,6 +39,8 @@ pub(crate) enum BenchError {
     Interrupted,
     #[error("no request was answered in the measured time")]
     NoAnswer,
+    #[error("{path} does not come to what is measured: {row}")]
+    App { path: String, row: String },
     #[error("read the URL of a database")]
     Url { source: url::ParseError },
     #[error("use the database: {0}")]

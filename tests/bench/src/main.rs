@@ -1,6 +1,7 @@
 //! Load generator of `cargo xtask bench`: the same requests to `metapaas serve` and to `metapaas-baseline`, in turns.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for a terminal")]
 
+mod app;
 mod client;
 mod error;
 mod load;
@@ -122,13 +123,19 @@ async fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == reconcile::WORKER) {
         return ended(reconcile::work().await);
     }
-    let arguments = Arguments::parse();
     // Dropping the run ends its servers and removes their directories.
-    let done = tokio::select! {
+    if std::env::args_os().nth(1).is_some_and(|first| first == app::COMMAND) {
+        let arguments = app::Arguments::parse_from(std::env::args_os().skip(1));
+        return ended(tokio::select! {
+            done = app::run(&arguments) => done,
+            stopped = told_to_stop() => stopped,
+        });
+    }
+    let arguments = Arguments::parse();
+    ended(tokio::select! {
         done = run(&arguments) => done,
         stopped = told_to_stop() => stopped,
-    };
-    ended(done)
+    })
 }
 
 fn ended(done: Result<(), BenchError>) -> ExitCode {

@@ -27,19 +27,26 @@ pub(crate) struct Finding {
     unit: &'static str,
     /// What it should be at the most.
     at_most: Option<f64>,
+    /// What it should be at the least.
+    at_least: Option<f64>,
 }
 
 impl Finding {
     /// A number without a target.
     pub(crate) fn new(scenario: &'static str, what: String, value: f64, unit: &'static str) -> Self {
-        Self { scenario, what, value, unit, at_most: None }
+        Self { scenario, what, value, unit, at_most: None, at_least: None }
     }
 
     /// It should be that at the most.
     #[must_use]
-    #[allow(dead_code, reason = "scenarios that have a target use it")]
     pub(crate) fn at_most(self, target: f64) -> Self {
         Self { at_most: Some(target), ..self }
+    }
+
+    /// It should be that at the least.
+    #[must_use]
+    pub(crate) fn at_least(self, target: f64) -> Self {
+        Self { at_least: Some(target), ..self }
     }
 }
 
@@ -70,7 +77,7 @@ pub(crate) struct Memory {
 /// One measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sample {
-    requests_per_second: f64,
+    pub(crate) requests_per_second: f64,
     p50_ms: f64,
     p99_ms: f64,
 }
@@ -99,17 +106,19 @@ impl fmt::Display for Sample {
 impl Row {
     /// The median of each number.
     fn median(&self) -> Sample {
-        let median = |number: fn(&Sample) -> f64| {
-            let mut numbers: Vec<_> = self.samples.iter().map(number).collect();
-            numbers.sort_by(f64::total_cmp);
-            numbers[numbers.len() / 2]
-        };
+        let median = |number: fn(&Sample) -> f64| median(self.samples.iter().map(number).collect());
         Sample {
             requests_per_second: median(|sample| sample.requests_per_second),
             p50_ms: median(|sample| sample.p50_ms),
             p99_ms: median(|sample| sample.p99_ms),
         }
     }
+}
+
+/// The number in the middle; there is at least one.
+pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
 }
 
 /// What the ratio should be at the least: on PostgreSQL with 16 connections.
@@ -158,7 +167,7 @@ impl Report {
         let findings = self.findings.iter().map(|finding| {
             json!({
                 "scenario": finding.scenario, "what": finding.what, "value": finding.value, "unit": finding.unit,
-                "at_most": finding.at_most,
+                "at_most": finding.at_most, "at_least": finding.at_least,
             })
         });
         let document = json!({
@@ -213,11 +222,12 @@ impl Report {
             writeln!(f, "\nscenario")?;
         }
         for finding in &self.findings {
-            let Finding { scenario, what, value, unit, at_most } = finding;
+            let Finding { scenario, what, value, unit, at_most, at_least } = finding;
             write!(f, "{scenario:<12} {what:<44} {value:>10.2} {unit}")?;
-            match at_most {
-                Some(target) => writeln!(f, "  at most {target:.2}: {}", judged(value <= target))?,
-                None => writeln!(f)?,
+            match (at_most, at_least) {
+                (Some(target), _) => writeln!(f, "  at most {target:.2}: {}", judged(value <= target))?,
+                (_, Some(target)) => writeln!(f, "  at least {target:.2}: {}", judged(value >= target))?,
+                (None, None) => writeln!(f)?,
             }
         }
         if self.starts.is_empty() {

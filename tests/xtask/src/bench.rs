@@ -19,10 +19,19 @@ pub(crate) struct Options {
     /// Build and measure one server alone.
     #[arg(long, value_parser = ["metapaas", "baseline"])]
     server: Option<String>,
-    /// `s3` first measures the built-in S3 engine beside `s3s-fs`, with a number of keys to list behind it. All else is
-    /// handed to the load generator: --only, --full, --database, --seconds, --rounds, --rows, --json.
+    /// `s3` first measures the built-in S3 engine beside `s3s-fs`, with a number of keys to list behind it; `app` first
+    /// measures the router beside nginx, and builds and redeploys of apps, with --only, --seconds, --rounds, --redeploys,
+    /// --json behind it. All else is handed to the load generator: --only, --full, --database, --seconds, --rounds, --rows,
+    /// --json.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     load: Vec<OsString>,
+}
+
+impl Options {
+    /// Cargo's folder for what it builds with the profile.
+    fn folder(&self) -> &str {
+        if self.profile == "dev" { "debug" } else { &self.profile }
+    }
 }
 
 /// The published program that the S3 engine is measured beside: of the same release as the library that both use.
@@ -32,6 +41,9 @@ const S3S_FS: [&str; 7] = ["install", "s3s-fs", "--version", "0.14.1", "--locked
 pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     if options.load.first().is_some_and(|first| first == "s3") {
         return s3(ctx, options);
+    }
+    if options.load.first().is_some_and(|first| first == "app") {
+        return app(ctx, options);
     }
     let own_server = std::env::var_os(URL_VARIABLE).is_none();
     let wanted =
@@ -45,7 +57,7 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
         }
     }
     ctx.run(&mut build)?;
-    let folder = if options.profile == "dev" { "debug" } else { &options.profile };
+    let folder = options.folder();
     let postgres = Postgres::start(ctx)?;
     let mut bench = Command::new(ctx.built(folder, "metapaas-bench"));
     bench.arg("--metapaas").arg(ctx.built(folder, "metapaas"));
@@ -64,6 +76,19 @@ pub(crate) fn run(ctx: &Context, options: &Options) -> Result<(), Error> {
     ctx.run(bench.args(&options.load))
 }
 
+/// Measures the router, and builds and redeploys of apps.
+fn app(ctx: &Context, options: &Options) -> Result<(), Error> {
+    programs::ensure(ctx, &programs::FOR_APPS.iter().chain([&programs::NGINX]).collect::<Vec<_>>())?;
+    let mut build = ctx.cargo(["build", "--profile", &options.profile]);
+    ctx.run(build.args(["--package", "metapaas-bench", "--package", "metapaas-server"]))?;
+    let mut bench = Command::new(ctx.built(options.folder(), "metapaas-bench"));
+    bench.arg("app").arg("--metapaas").arg(ctx.built(options.folder(), "metapaas"));
+    if let Some(nginx) = programs::NGINX.path() {
+        bench.arg("--nginx").arg(nginx);
+    }
+    ctx.run(bench.args(options.load.iter().skip(1)))
+}
+
 /// Measures the built-in S3 engine.
 fn s3(ctx: &Context, options: &Options) -> Result<(), Error> {
     let tools = ctx.made("bench-tools");
@@ -74,7 +99,7 @@ fn s3(ctx: &Context, options: &Options) -> Result<(), Error> {
     // What an interrupted run left; a failure to remove it shows when it is made anew.
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).map_err(|source| tools::file("make", &folder, source))?;
-    let profile = if options.profile == "dev" { "debug" } else { &options.profile };
+    let profile = options.folder();
     let mut bench = Command::new(ctx.built(profile, "examples/bench"));
     bench.arg(ctx.built(profile, "metapaas-s3d")).arg(tools.join("bin/s3s-fs")).arg(&folder);
     let measured =

@@ -27,6 +27,19 @@ pub(crate) const PSQL: Program = Program { name: "psql", package: "postgresql-cl
 /// Measures PostgreSQL alone for the benchmark.
 pub(crate) const PGBENCH: Program = Program { name: "pgbench", package: "postgresql-contrib" };
 
+/// What the benchmark compares the router with, and what stands behind both.
+pub(crate) const NGINX: Program = Program { name: "nginx", package: "nginx" };
+
+/// What builds the apps of the benchmark.
+pub(crate) const FOR_APPS: &[Program] = &[
+    Program { name: "git", package: "git" },
+    Program { name: "python3", package: "python3" },
+    Program { name: "pip3", package: "python3-pip" },
+    Program { name: "node", package: "nodejs" },
+    Program { name: "npm", package: "npm" },
+    Program { name: "unshare", package: "util-linux" },
+];
+
 /// What the tests call by name.
 pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "curl", package: "curl" },
@@ -44,6 +57,8 @@ pub(crate) const FOR_TESTS: &[Program] = &[
     Program { name: "unshare", package: "util-linux" },
     Program { name: "debootstrap", package: "debootstrap" },
     Program { name: "docker-registry", package: "docker-registry" },
+    Program { name: "sshd", package: "openssh-server" },
+    Program { name: "ssh", package: "openssh-client" },
 ];
 
 /// Makes sure that all programs are there: installs what is missing as root, else says which command does it.
@@ -70,7 +85,8 @@ pub(crate) fn install(ctx: &Context, packages: &[&str]) -> Result<(), Error> {
     println!("installing {}", packages.join(" "));
     let apt = || {
         let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive");
+        // Servers that packages bring are not started: whoever needs one starts it on a port of its own.
+        command.envs([("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")]);
         command
     };
     ctx.run(apt().args(["update", "--quiet"]))?;
