@@ -13,6 +13,8 @@ use crate::document::{Builds, Order};
 use crate::rules;
 use crate::source::{MOST_FILES, leaves};
 
+/// The deploy key, in the builder's folder.
+const KEY_FILE: &str = "deploy_key";
 /// Every transport that git knows and the platform may allow.
 const TRANSPORTS: [&str; 4] = ["https", "ssh", "http", "file"];
 
@@ -20,7 +22,9 @@ const TRANSPORTS: [&str; 4] = ["https", "ssh", "http", "file"];
 pub(super) struct Repository {
     directory: PathBuf,
     options: Vec<String>,
-    key: Option<PathBuf>,
+    has_key: bool,
+    /// Name of the file of keys of hosts, next to the deploy key.
+    known_hosts: String,
 }
 
 impl Repository {
@@ -34,9 +38,7 @@ impl Repository {
                 allowed.join(", ")
             ));
         }
-        let hash = Sha256::digest(&order.repo);
-        let name: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let place = directory.join("repos").join(name);
+        let place = directory.join("repos").join(name_of(&order.repo));
         let mut options = vec!["protocol.allow=never".to_owned()];
         // http is needed for what is allowed only; a redirect from https to it would be followed else.
         let protocols = TRANSPORTS.iter().filter(|one| allowed.iter().any(|other| other == *one));
@@ -46,13 +48,11 @@ impl Repository {
                 .map(str::to_owned),
         );
         options.extend(["transfer.fsckObjects=true", "fetch.recurseSubmodules=false"].map(str::to_owned));
-        let mut key = None;
-        if let (Some(text), "ssh") = (&builds.deploy_key, transport) {
-            let file = directory.join("deploy_key");
-            write_key(&file, text).map_err(|error| format!("keep the deploy key: {error}"))?;
-            key = Some(file);
-        }
-        let repository = Self { directory: place, options, key };
+        let key = builds.deploy_key.as_deref().filter(|_| transport == "ssh");
+        keep_key(&directory.join(KEY_FILE), key).map_err(|error| format!("keep the deploy key: {error}"))?;
+        // Who sets another key trusts the host anew, so that an app survives a host that has changed its own.
+        let known_hosts = format!("known_hosts.{}", name_of(key.unwrap_or_default()));
+        let repository = Self { directory: place, options, has_key: key.is_some(), known_hosts };
         if !repository.directory.join("HEAD").is_file() {
             let mut init = repository.command(&["init", "--quiet", "--bare"]);
             init.arg("--").arg(&repository.directory);
@@ -79,12 +79,13 @@ impl Repository {
             ("LC_ALL", "C"),
         ];
         command.envs(plain);
-        // Both paths are the platform's own, and their folder is the working directory.
-        let key =
-            if self.key.is_some() { "-i deploy_key -o IdentitiesOnly=yes" } else { "-o IdentitiesOnly=yes" };
+        // Both files are the platform's own, and their folder is the working directory. Without a deploy key there is
+        // none at all: those in the home of the platform's user are not for tenants.
+        let key = if self.has_key { KEY_FILE } else { "none" };
         let ssh = format!(
-            "ssh -F /dev/null {key} -o BatchMode=yes -o StrictHostKeyChecking=accept-new \
-             -o UserKnownHostsFile=known_hosts -o ConnectTimeout=20"
+            "ssh -F /dev/null -o IdentityFile={key} -o IdentitiesOnly=yes -o BatchMode=yes \
+             -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={} -o ConnectTimeout=20",
+            self.known_hosts
         );
         command.env("GIT_SSH_COMMAND", ssh);
         command
@@ -101,7 +102,7 @@ impl Repository {
         let mut fetch = self.command(&["fetch", "--quiet", "--depth", "1", "--no-tags", "--force", "--"]);
         fetch.arg(&order.repo).arg(format!("{wanted}:refs/metapaas/target"));
         let fetched = step::run(fetch, "git", log, &self.directory, most_mb).await;
-        fetched.map_err(|error| explain(&error, &order.repo, wanted))?;
+        fetched.map_err(|error| self.explain(&error, &order.repo, wanted))?;
         let mut parse = self.command(&["rev-parse", "--verify", "--quiet"]);
         parse.arg("refs/metapaas/target^{commit}");
         let found = step::output(parse).await.map_err(|_| format!("{wanted} is no commit"))?;
@@ -156,38 +157,62 @@ impl Repository {
         archive.arg(file).arg(tree(commit, subdir));
         step::output(archive).await.map(drop)
     }
+
+    /// What git said, for the tenant.
+    fn explain(&self, error: &str, repo: &str, wanted: &str) -> String {
+        let has = |parts: &[&str]| parts.iter().any(|part| error.contains(part));
+        if has(&["Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED"]) {
+            format!(
+                "the host of {repo} has another key than when it was first seen; if that is right, set a new deploy_key"
+            )
+        } else if self.has_key && error.contains("Permission denied") {
+            format!("the host of {repo} does not accept deploy_key; is its public half registered there?")
+        } else if has(&[
+            "couldn't find remote ref",
+            "not our ref",
+            "no such remote ref",
+            "unadvertised object",
+        ]) {
+            format!("{repo} has no branch, tag or commit {wanted}")
+        } else if has(&[
+            "could not read Username",
+            "Authentication failed",
+            "Permission denied",
+            "terminal prompts disabled",
+        ]) {
+            format!("{repo} lets nobody in without credentials; use its ssh: URL and set deploy_key")
+        } else if has(&[
+            "not found",
+            "does not appear to be a git repository",
+            "does not exist",
+            "Could not resolve host",
+        ]) {
+            format!("there is no repository at {repo}: {error}")
+        } else {
+            format!("{repo} cannot be fetched: {error}")
+        }
+    }
 }
 
 fn tree(commit: &str, subdir: &str) -> String {
     format!("{commit}:{subdir}")
 }
 
-fn explain(error: &str, repo: &str, wanted: &str) -> String {
-    let has = |parts: &[&str]| parts.iter().any(|part| error.contains(part));
-    if has(&["couldn't find remote ref", "not our ref", "no such remote ref", "unadvertised object"]) {
-        format!("{repo} has no branch, tag or commit {wanted}")
-    } else if has(&[
-        "could not read Username",
-        "Authentication failed",
-        "Permission denied",
-        "terminal prompts disabled",
-    ]) {
-        format!("{repo} lets nobody in without credentials; use its ssh: URL and set deploy_key")
-    } else if has(&[
-        "not found",
-        "does not appear to be a git repository",
-        "does not exist",
-        "Could not resolve host",
-    ]) {
-        format!("there is no repository at {repo}: {error}")
-    } else {
-        format!("{repo} cannot be fetched: {error}")
-    }
+/// A short name of a text, for a file.
+fn name_of(text: &str) -> String {
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn write_key(file: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
+/// Writes the key down for ssh, or removes that of a time when there was one.
+fn keep_key(file: &Path, key: Option<&str>) -> std::io::Result<()> {
+    use std::io::{ErrorKind, Write};
     use std::os::unix::fs::OpenOptionsExt;
+    let Some(text) = key else {
+        return match std::fs::remove_file(file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    };
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
     file.write_all(text.trim_end().as_bytes())?;

@@ -1,9 +1,11 @@
 //! Running a program of a build to its end: its lines go to the log, what it takes is limited.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
@@ -34,6 +36,9 @@ pub(super) async fn run(
         let (last, status) = tokio::join!(lines, child.wait());
         match status {
             Ok(status) if status.success() => Ok(()),
+            Ok(status) if is_of_a_large_file(status) => {
+                Err(format!("{name} wrote a file of more than {most_mb} MiB"))
+            }
             Ok(status) => Err(format!("{name} ended with {status}{last}")),
             Err(error) => Err(format!("{name}: {error}")),
         }
@@ -42,6 +47,12 @@ pub(super) async fn run(
         ended = ended => ended,
         () = outgrown(room, most_mb) => Err(format!("the build takes more than {most_mb} MiB on disk")),
     }
+}
+
+/// Whether a program was ended for the size of a file; npm and shells tell of a signal by a number above 128.
+fn is_of_a_large_file(status: ExitStatus) -> bool {
+    let signal = Signal::XFSZ.as_raw();
+    status.signal() == Some(signal) || status.code() == Some(128 + signal)
 }
 
 /// The output of `command`, which is short.
@@ -71,7 +82,9 @@ async fn copy(from: Option<impl AsyncRead + Unpin>, log: &Log) -> String {
         }
         let text = String::from_utf8_lossy(&line);
         log.line(text.trim_end());
-        let is_worse = ["fatal:", "error:", "ERROR:", "npm error"].iter().any(|word| text.starts_with(word));
+        let is_worse = ["fatal:", "error:", "ERROR:", "npm error"].iter().any(|word| text.starts_with(word))
+            // ssh says this before git says that something is fatal.
+            || ["Permission denied (", "Host key verification failed"].iter().any(|word| text.contains(word));
         if !has_worse && !text.trim().is_empty() {
             has_worse |= is_worse;
             last = format!(": {}", text.trim().chars().take(300).collect::<String>());
