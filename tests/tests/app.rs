@@ -4,9 +4,13 @@ mod bad;
 mod book;
 pub(crate) mod bound;
 mod commands;
+mod greedy;
 mod hostile;
 mod logs;
+mod routes;
 pub(crate) mod samples;
+mod show;
+mod ssh;
 mod unruly;
 mod uploads;
 

@@ -228,6 +228,7 @@ pub async fn end_all(
             continue;
         }
         quiet = 0;
+        let processes = if grace.is_zero() { freeze(node, service, records, processes)? } else { processes };
         for process in &processes {
             process.signal(if grace.is_zero() { Signal::KILL } else { Signal::TERM })?;
         }
@@ -243,6 +244,29 @@ pub async fn end_all(
         }
     }
     Err(io::Error::new(io::ErrorKind::TimedOut, "processes of the node do not end"))
+}
+
+/// Stops processes until none is new, so that those which fork without end make no more while they are killed.
+fn freeze(
+    node: Uuid,
+    service: Option<&str>,
+    records: &[ProcessRecord],
+    mut processes: Vec<Process>,
+) -> io::Result<Vec<Process>> {
+    let mut stopped = BTreeSet::new();
+    loop {
+        let mut is_new = false;
+        for process in processes.iter().filter(|process| stopped.insert(process.pid())) {
+            process.signal(Signal::STOP)?;
+            is_new = true;
+        }
+        if !is_new {
+            return Ok(processes);
+        }
+        // Each holds a file descriptor, and there may be hundreds.
+        processes.clear();
+        processes = belonging(node, service, records)?;
+    }
 }
 
 /// Identifies the running system from one boot to the next.

@@ -198,6 +198,26 @@ app.listen(process.env.PORT);
     ),
 ];
 
+/// Sends back what it is sent over a WebSocket, after a greeting; at `/leave` it ends the conversation.
+pub(super) const SOCKETS: [(&str, &str); 2] = [
+    (
+        "app.py",
+        r#"import os
+from websockets.sync.server import serve
+
+def talk(socket):
+    socket.send(os.environ.get("GREETING", "none"))
+    if socket.request.path == "/leave":
+        socket.close(4001, "as you wish")
+    for message in socket:
+        socket.send(message)
+
+serve(talk, "127.0.0.1", int(os.environ["PORT"]), max_size=None).serve_forever()
+"#,
+    ),
+    ("requirements.txt", "websockets\n"),
+];
+
 /// Says what happens: to standard output and to standard error at the start, then what it is asked to say.
 pub(super) const TALKER: [(&str, &str); 2] = [
     (

@@ -16,8 +16,9 @@ use super::report;
 use crate::document::Web;
 use crate::sandbox::{APP, Sandbox, user_of};
 
-/// Ports of apps on machines where nodes share them: below those that the system gives to outgoing connections.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// Ports of apps on machines where nodes share them: below those that the system gives to outgoing connections, and
+/// above those that the router leases unless an operator says otherwise.
+const PORTS: std::ops::Range<u16> = 21_000..32_000;
 
 /// What a web node serves, and since when no longer.
 pub(crate) struct Serving {
