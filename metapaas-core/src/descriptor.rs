@@ -147,7 +147,7 @@ pub struct FieldDescriptor {
     pub len: Option<(u64, u64)>,
     /// Least and greatest number, both allowed.
     pub range: Option<(f64, f64)>,
-    /// A regular expression (crate `regex`) that text must match.
+    /// A regular expression (crate `regex`) that text must match, and each item of a list of texts.
     pub pattern: Option<&'static str>,
     /// The name it had; the migration renames the column.
     pub renamed_from: Option<&'static str>,

@@ -264,7 +264,7 @@ fn checked(
     }
     // A check says in words what a pattern can only show, so that it comes first.
     if problems.len() == before {
-        problems.extend(kind::mismatch(field, registered.patterns[index].as_ref(), &value));
+        problems.extend(kind::mismatches(field, registered.patterns[index].as_ref(), &value));
     }
     value
 }

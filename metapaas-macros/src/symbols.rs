@@ -268,8 +268,8 @@ pub(crate) static FIELD_KEYS: &[Key] = &[
         name: PATTERN,
         form: Form::Text,
         place: Place::Field,
-        meaning: "A regular expression in the syntax of the crate `regex` that the text must match. A `check` of the \
-                  field speaks first, since it can say in words what is wrong.",
+        meaning: "A regular expression in the syntax of the crate `regex` that the text must match, or each item of a \
+                  list of texts. A `check` of the field speaks first, since it can say in words what is wrong.",
         example: r#"pattern = "^[a-z]+$""#,
     },
     Key {

@@ -120,7 +120,19 @@ impl Shape {
         let (least, greatest) = lengths(field);
         let (least, greatest) = (size(least), size(greatest));
         match (self, &field.kind) {
-            (Self::Array(array), _) => Self::Array(array.min_items(least).max_items(greatest)),
+            (Self::Array(array), kind) => {
+                let array = array.min_items(least).max_items(greatest);
+                Self::Array(match (kind, field.pattern.filter(|pattern| is_common_regex(pattern))) {
+                    (FieldKind::List(item @ FieldKind::Text(_)), Some(pattern)) => {
+                        let item = match Self::of(item, false, false) {
+                            Self::Other(text) => Self::Other(text.pattern(Some(pattern))),
+                            array @ Self::Array(_) => array,
+                        };
+                        array.items(RefOr::T(item.plain()))
+                    }
+                    _ => array,
+                })
+            }
             // A patch of a map may name more members, or fewer, than there are in the end.
             (Self::Other(map), FieldKind::Map(_)) if place == Place::Merge => Self::Other(map),
             (Self::Other(map), FieldKind::Map(_)) => {

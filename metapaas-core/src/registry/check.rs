@@ -297,8 +297,9 @@ fn fields(ty: &TypeDescriptor, owner: &str, add: &mut impl FnMut(&'static str, S
             add("RENAME_OVERLAP", format!("{place}: a field with its old name exists as well"));
         }
         let text = matches!(field.kind, FieldKind::Text(_) | FieldKind::Secret(FieldKind::Text(_)));
-        if field.pattern.is_some() && !text {
-            add("MISPLACED_RULE", format!("{place}: `pattern` is for text"));
+        let texts = matches!(field.kind, FieldKind::List(FieldKind::Text(_)));
+        if field.pattern.is_some() && !text && !texts {
+            add("MISPLACED_RULE", format!("{place}: `pattern` is for text and lists of text"));
         }
         if field.len.is_some() && !text && !matches!(field.kind, FieldKind::List(_) | FieldKind::Map(_)) {
             add("MISPLACED_RULE", format!("{place}: `len` is for text, lists and maps"));

@@ -222,7 +222,7 @@ fn one(field: &FieldDescriptor, value: &Value, old: Option<&Value>, problems: &m
     }
     if problems.len() == before {
         let pattern = field.pattern.and_then(|pattern| compile(pattern).ok());
-        problems.extend(kind::mismatch(field, pattern.as_ref(), &value));
+        problems.extend(kind::mismatches(field, pattern.as_ref(), &value));
     }
     value
 }

@@ -155,11 +155,17 @@ fn holds_nul(value: &Value) -> bool {
 /// Greatest length of a text that is unique: PostgreSQL's index entries end at 2704 bytes.
 const INDEXED_TEXT_MAX: usize = 512;
 
-/// `pattern` on a canonical value.
-pub(super) fn mismatch(field: &FieldDescriptor, pattern: Option<&Regex>, value: &Value) -> Option<Problem> {
-    let (pattern, text) = (pattern?, value.as_str()?);
-    let detail = || format!("expected text that matches {pattern}");
-    (!pattern.is_match(text)).then(|| Problem::new(format!("/{}", field.name), "INVALID_VALUE", detail()))
+/// `pattern` on a canonical value: on a text, or on each item of a list.
+pub(super) fn mismatches(field: &FieldDescriptor, pattern: Option<&Regex>, value: &Value) -> Vec<Problem> {
+    let Some(pattern) = pattern else { return Vec::new() };
+    let problem = |pointer: String, text: &Value| {
+        let is_wrong = text.as_str().is_some_and(|text| !pattern.is_match(text));
+        let detail = || format!("expected text that matches {pattern}");
+        is_wrong.then(|| Problem::new(pointer, "INVALID_VALUE", detail()))
+    };
+    let of_items = value.as_array().into_iter().flatten().enumerate();
+    let of_items = of_items.filter_map(|(index, item)| problem(format!("/{}/{index}", field.name), item));
+    problem(format!("/{}", field.name), value).into_iter().chain(of_items).collect()
 }
 
 /// `len` and `range` on a canonical value.

@@ -25,7 +25,7 @@ pub struct App {
     #[field(mutable)]
     pub deploy_key: Option<Secret<String>>,
     /// What is run, a word each. Without it, `web` of the Procfile, or what the runtime says. `$PORT` is replaced.
-    #[field(mutable)]
+    #[field(mutable, len = 1..=200)]
     pub command: Option<Vec<String>>,
     /// How many nodes serve the app.
     #[field(mutable, range = 1..=20, default = 1)]
@@ -40,7 +40,8 @@ pub struct App {
     #[field(mutable, len = 1..=200, pattern = "^/[!-~]*$")]
     pub health_path: Option<String>,
     /// Host names of your own that lead to the app.
-    #[field(mutable, default = Vec::new(), check = rules::domains)]
+    #[field(mutable, default = Vec::new(), len = ..=50, check = rules::domains,
+        pattern = r"^(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?$")]
     pub domains: Vec<String>,
     /// What the nodes of the app show each other; for them alone.
     #[field(output)]
