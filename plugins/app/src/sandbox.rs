@@ -11,7 +11,7 @@ mod rights;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -142,7 +142,7 @@ fn begin(arguments: &[OsString]) -> io::Result<()> {
             "metapaas: this kernel has no Landlock: the app can read what its node's agent can"
         );
     }
-    Err(start(&sandbox, &app, "/tmp", None))
+    Err(become_it(command(&sandbox, &app, "/tmp", None)?))
 }
 
 fn enter(arguments: &[OsString]) -> io::Result<()> {
@@ -158,7 +158,8 @@ fn enter(arguments: &[OsString]) -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
     // Where there is no Landlock, the root and the user are the walls.
     inner_rights(&sandbox).hold()?;
-    Err(start(&sandbox, APP, "/tmp/home", was_root.then_some(sandbox.user)))
+    let command = command(&sandbox, APP, "/tmp/home", was_root.then_some(sandbox.user))?;
+    if sandbox.is_build { run_to_its_end(command) } else { Err(become_it(command)) }
 }
 
 /// What it may touch of the file system of the node.
@@ -273,10 +274,10 @@ fn limit(sandbox: &Sandbox) -> io::Result<()> {
     Ok(())
 }
 
-/// Becomes the command; returns only when that fails.
-fn start(sandbox: &Sandbox, app: &str, home: &str, user: Option<u32>) -> io::Error {
+/// What is run, as whom and with which environment.
+fn command(sandbox: &Sandbox, app: &str, home: &str, user: Option<u32>) -> io::Result<Command> {
     let Some((program, arguments)) = sandbox.command.split_first() else {
-        return io::Error::other("there is nothing to run");
+        return Err(io::Error::other("there is nothing to run"));
     };
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("PATH", DEFAULT_PATH);
@@ -298,6 +299,24 @@ fn start(sandbox: &Sandbox, app: &str, home: &str, user: Option<u32>) -> io::Err
     if let Some(user) = user {
         command.uid(user).gid(user);
     }
+    Ok(command)
+}
+
+/// Becomes the command; returns only when that fails.
+fn become_it(mut command: Command) -> io::Error {
     let error = command.exec();
+    not_started(&command, &error)
+}
+
+/// Runs a step of a build from the first process of its namespace, with which all of it ends. That process keeps its
+/// user: the kernel forgets that a process is to end with its parent when it becomes another user's.
+fn run_to_its_end(mut command: Command) -> io::Result<()> {
+    let ended = command.status().map_err(|error| not_started(&command, &error))?;
+    let code = ended.code().or_else(|| ended.signal().map(|signal| 128 + signal));
+    std::process::exit(code.unwrap_or(1))
+}
+
+fn not_started(command: &Command, error: &io::Error) -> io::Error {
+    let program = command.get_program().to_string_lossy();
     io::Error::new(error.kind(), format!("{program} cannot be started: {error}"))
 }

@@ -11,7 +11,7 @@ use super::{App, samples};
 use crate::PROGRAM;
 
 const SETTINGS: &str =
-    r#"{app={transports=["file"],drain_seconds=1,start_seconds=5,build_seconds=20,build_disk_mb=64}}"#;
+    r#"{app={transports=["file"],drain_seconds=1,start_seconds=20,build_seconds=20,build_disk_mb=64}}"#;
 
 /// Each process makes another, for as long as it may.
 const FORKS: &str = r#"import os, time

@@ -123,7 +123,7 @@ uri, address, expected = sys.argv[1], sys.argv[2].split(":"), sys.argv[3]
 
 def open_one(path="/", uri=uri):
     way = socket.create_connection((address[0], int(address[1])))
-    return connect(uri + path, sock=way, max_size=None, open_timeout=30)
+    return connect(uri + path, sock=way, max_size=None, ping_interval=None, open_timeout=30)
 
 def talk(number):
     with open_one() as peer:
@@ -157,7 +157,7 @@ async fn websockets_go_both_ways_and_follow_a_redeploy() {
     let installation = installation().await;
     let repository = Repository::new();
     repository.commit(&samples::SOCKETS);
-    let app = App::create(&installation, "talk", json!({ "repo": repository.url() })).await;
+    let app = App::create(&installation, "talk", json!({ "repo": repository.url(), "ram_mb": 2048 })).await;
     app.set_env("GREETING", "first").await;
     app.active().await;
     let address = installation.router_address();

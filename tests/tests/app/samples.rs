@@ -212,7 +212,7 @@ def talk(socket):
     for message in socket:
         socket.send(message)
 
-serve(talk, "127.0.0.1", int(os.environ["PORT"]), max_size=None).serve_forever()
+serve(talk, "127.0.0.1", int(os.environ["PORT"]), max_size=None, ping_interval=None).serve_forever()
 "#,
     ),
     ("requirements.txt", "websockets\n"),
