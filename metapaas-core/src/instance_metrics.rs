@@ -1,7 +1,7 @@
 //! Metrics of instances: the output fields that a type declares with `metric`, in the text format of Prometheus.
 //!
 //! They are read from the database, so that every control plane tells the same. Nobody who asks often costs more than
-//! one reading per [`FRESH`], and no installation, however large, has more than [`INSTANCES_MAX`] series per field.
+//! one reading per `FRESH`, and no installation, however large, has more than `INSTANCES_MAX` series per field.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! The logs of a node's services: when what was written, how much is kept, and lines for whoever asks.
 //!
 //! Services write to their log themselves, so that they need no agent. The agent looks at the files every now and then:
-//! it notes how far they have grown (see [`times`]) and moves a full one aside. A full log is copied and emptied in place;
+//! it notes how far they have grown (see `times`) and moves a full one aside. A full log is copied and emptied in place;
 //! services append, so they go on at its new beginning. What a service writes between the two is lost.
 
 mod read;

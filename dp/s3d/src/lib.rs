@@ -1,8 +1,8 @@
 //! S3 over the local file system, as the engine of the `s3` type runs it.
 //!
-//! A request passes [`server`], then `s3s` (routes, signatures, XML), then [`access`] (who may do it), then
-//! [`service`] (what S3 says it means), then [`store`] (an index in one file, contents in others). What there is to
-//! be (buckets, users, keys, policies) comes from the [`document`], which [`live`] follows.
+//! A request passes `server`, then `s3s` (routes, signatures, XML), then `access` (who may do it), then
+//! `service` (what S3 says it means), then `store` (an index in one file, contents in others). What there is to
+//! be (buckets, users, keys, policies) comes from the `document`, which `live` follows.
 
 mod access;
 pub mod document;

@@ -1,7 +1,7 @@
 //! The work queue: one row per instance, claimed in batches under a lease.
 //!
 //! A claim raises the row's epoch. Whoever lost its lease changes nothing any more: finishing names the epoch, and so
-//! does every write of a pass (see [`held`]).
+//! does every write of a pass (see `held`).
 //!
 //! All times of the queue are by the database's clock, so that control planes need not agree on the time.
 

@@ -1,7 +1,7 @@
 //! The s3 type: object storage on a node of its own, with buckets, users, access keys and policies.
 //!
-//! [`types`] is what a tenant can ask for, [`rules`] what goes together, [`plan`] what a node is told, [`driver`] how it
-//! gets there, by one of the servers in [`engine`], which [`settings`] choose; [`offer`] is what other instances can be
+//! `types` is what a tenant can ask for, `rules` what goes together, `plan` what a node is told, `driver` how it
+//! gets there, by one of the servers in `engine`, which `settings` choose; `offer` is what other instances can be
 //! bound to.
 
 mod driver;
