@@ -77,6 +77,8 @@ def admin(method, name, query, body):
         accounts[key].update(secret=body["newSecretKey"], status=body["newStatus"])
     elif (method, name) == ("DELETE", "delete-service-accounts"):
         del accounts[key]
+    elif (method, name.split("/")[0]) == ("GET", "quota-stats"):
+        return 200, {"quota_limit": STATE["buckets"][name.removeprefix("quota-stats/")]["quota"], "current_usage": 0}
     elif name.startswith("quota/"):
         STATE["buckets"][name.removeprefix("quota/")]["quota"] = body["quota"] if method == "PUT" else None
     elif (method, name) == ("GET", "datausageinfo"):

@@ -93,10 +93,10 @@ impl Engine for RustFs {
         Box::pin(async move {
             alive(&node.http_get("/health/ready").await?)?;
             let known = applied(node).await.map_err(io::Error::other)?;
-            match known.is_some_and(|known| known.digest == wanted.document.digest) {
-                true => Ok(()),
-                false => Err(io::Error::other("it is not set up yet")),
+            if known.is_none_or(|known| known.digest != wanted.document.digest) {
+                return Err(io::Error::other("it is not set up yet"));
             }
+            buckets::counted(&Admin::new(node, wanted), &wanted.document).await
         })
     }
 

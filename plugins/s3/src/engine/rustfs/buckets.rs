@@ -1,6 +1,7 @@
 //! Buckets, by requests of S3 itself; only quotas have a path of the admin API.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use metapaas_core::agent::{DriverError, ItemError};
 use metapaas_s3d::document::{Bucket, Document, Encryption, RetentionMode};
@@ -127,6 +128,14 @@ async fn part(
     let method = if text.is_some() { Method::PUT } else { Method::DELETE };
     let call = Call::new(method, &format!("/{bucket}")).query(&[(part, "")]);
     admin.change(item, call.body(text.unwrap_or_default().into_bytes()), errors).await.map(drop)
+}
+
+/// Whether all buckets with a quota can be written to: RustFS refuses that before its scanner has counted a new one.
+pub(super) async fn counted(admin: &Admin<'_>, wanted: &Document) -> io::Result<()> {
+    for name in wanted.buckets.iter().filter(|(_, bucket)| bucket.quota_bytes > 0).map(|(name, _)| name) {
+        admin.text(&format!("/rustfs/admin/v3/quota-stats/{name}"), &[]).await?;
+    }
+    Ok(())
 }
 
 /// Lets buckets go. One that holds something stays, unless it goes by force.
