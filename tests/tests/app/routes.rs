@@ -168,7 +168,8 @@ async fn websockets_go_both_ways_and_follow_a_redeploy() {
         tokio::task::spawn_blocking(move || run("talk over WebSockets", &mut command)).await.unwrap()
     };
     assert_eq!(talk("first").await.trim(), "20 4001 as you wish 404");
-    app.set_env("GREETING", "second").await;
+    let variable = format!("{}/env-vars/GREETING", app.path);
+    let _ = installation.call(Method::PATCH, &variable, json!({ "value": "second" })).await.expect(200);
     app.active().await;
     assert_eq!(talk("second").await.trim(), "20 4001 as you wish 404");
     let _ = installation.call(Method::DELETE, &app.path, Value::Null).await.expect(202);
