@@ -1,7 +1,8 @@
 //! Actions of a type: what they are called, what they take, and the pure function that says what they change.
 //!
 //! An action is a change of the desired state like any other: it is stored, raises the generation, and nodes act on
-//! it. So it survives a crash, can be tried with a dry run, and succeeds when the nodes have done it.
+//! it. So it survives a crash, can be tried with a dry run, and succeeds when the nodes have done it. The exception is
+//! [`RUN`], which changes nothing: a command is run for who waits for it.
 
 use std::sync::Arc;
 
@@ -11,13 +12,19 @@ use serde_json::Value;
 use crate::descriptor::{FieldDescriptor, Spec};
 use crate::field_type::{FieldError, FieldType};
 use crate::paas_type::PaasType;
-use crate::plan::{Child, DesiredMeta, DesiredTree};
+use crate::plan::{Child, Desired, DesiredMeta, DesiredTree, PlanError};
 
 /// The action that every type with generated secrets has from the framework.
 pub const ROTATE: &str = "rotate";
 
 /// The action that every type with nodes has from the framework: reading what they write.
 pub const LOGS: &str = "logs";
+
+/// The action of types whose plugin declares [`crate::Plugin::runs`]: a one-off command on one of the nodes.
+pub const RUN: &str = "run";
+
+/// Words that a command may have.
+const WORDS: u64 = 256;
 
 /// An action of a type.
 #[derive(Clone)]
@@ -39,7 +46,12 @@ pub enum ActionRun {
     Declared(ActionFn),
     /// Secrets get new values from their defaults.
     Rotate,
+    /// Nothing: a command is run on the node that the function names.
+    Command(ChooseFn),
 }
+
+/// Names the place of the node that is to run a command of an instance, or says why there is none.
+pub type ChooseFn = Arc<dyn Fn(Arc<DesiredTree>) -> Result<String, ActionError> + Send + Sync>;
 
 /// An action's function with its type taken off: the row's spec in, the spec that it should have out.
 pub type ActionFn = Arc<dyn Fn(&Spec, &ActionCall) -> Result<Spec, ActionError> + Send + Sync>;
@@ -84,6 +96,15 @@ pub enum ActionError {
     /// A stored field or a parameter is not of its kind.
     #[error(transparent)]
     Field(#[from] FieldError),
+}
+
+impl From<PlanError> for ActionError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Field(error) => Self::Field(error),
+            PlanError::Blocked { message, .. } | PlanError::Unsatisfiable(message) => Self::Refused(message),
+        }
+    }
 }
 
 impl ActionError {
@@ -148,6 +169,25 @@ impl ActionDescriptor {
     ) -> Self {
         let run = move |spec: &Spec, call: &ActionCall| Ok(run(T::from_spec(spec)?, call)?.to_spec());
         Self { verb, doc, parameters, run: ActionRun::Declared(Arc::new(run)) }
+    }
+
+    /// The framework's [`RUN`].
+    pub(crate) fn command<T: PaasType>(choose: fn(&Desired<T>) -> Result<String, ActionError>) -> Self {
+        let command = parameter::<Vec<String>>(
+            "command",
+            "The program and its arguments, as they are: there is no shell.",
+        );
+        let seconds = parameter::<Option<u32>>(
+            "timeout_seconds",
+            "It is ended after so long; the installation's longest time without it.",
+        );
+        let choose = move |tree| choose(&Desired::new(tree)?);
+        Self {
+            verb: RUN,
+            doc: "Runs a command once, as the services of a node run, and tells what it writes and how it ends.",
+            parameters: vec![command.len(1, WORDS), seconds.range(1.0, 86_400.0)],
+            run: ActionRun::Command(Arc::new(choose)),
+        }
     }
 
     /// The framework's [`ROTATE`].

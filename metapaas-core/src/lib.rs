@@ -33,6 +33,7 @@ pub mod resource;
 pub mod role;
 pub mod route;
 pub mod routers;
+pub mod runs;
 pub mod secret;
 pub mod status;
 pub mod store;

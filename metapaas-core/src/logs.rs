@@ -352,6 +352,8 @@ impl LogReader {
                 }
                 Frame::CaughtUp => source.has_caught_up = true,
                 Frame::Refused(message) => entries.push(note(&source.place, message)),
+                // What is said of commands is no answer to this.
+                Frame::Began | Frame::Stdout(_) | Frame::Stderr(_) | Frame::Exited(_) => {}
             }
         }
         entries

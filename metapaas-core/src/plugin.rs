@@ -230,6 +230,15 @@ impl Plugin {
         self
     }
 
+    /// Lets tenants run one-off commands on nodes of `T`, an instance type: the action `run`. `choose` names the place of
+    /// the node that takes the next one, or refuses with what to do about it; pure, as a plan function is. How the node runs
+    /// it is for [`Driver::command`] to say.
+    #[must_use]
+    pub fn runs<T: PaasType>(mut self, choose: fn(&Desired<T>) -> Result<String, ActionError>) -> Self {
+        self.actions.push((T::DESCRIPTOR, ActionDescriptor::command(choose)));
+        self
+    }
+
     /// Fills in fields of `T` that follow from the others, on create and on each update that changes one: `complete`
     /// gets the row as it is to be, its fields found right, and as it was. On create it may set every field, outputs
     /// too; later only those that requests may change. A secret that it sets is shown once, by the answer, unless it

@@ -8,6 +8,7 @@ mod meta;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+pub(crate) use self::action::refusal;
 pub use self::action::{Acted, ActionInput, action, parameters};
 pub use self::hook::leave;
 pub use self::kind::{canonical, whole_number};

@@ -22,6 +22,7 @@ mod query;
 mod quotas;
 mod resources;
 mod routers;
+mod run;
 mod state;
 mod stream;
 mod types;

@@ -37,6 +37,8 @@ pub struct Limits {
     pub rate_burst: u64,
     /// Requests per second of one address that carry no valid credentials; 0 is no limit.
     pub anonymous_rate_limit: u64,
+    /// Seconds that a one-off command may take.
+    pub run_timeout: u64,
     /// Hours that the answers to requests with an `Idempotency-Key` are kept.
     pub idempotency_hours: u64,
     /// Bytes of a file that is sent for an instance.
@@ -64,6 +66,7 @@ impl Default for Limits {
             rate_limit: 0,
             rate_burst: 0,
             anonymous_rate_limit: 0,
+            run_timeout: 3600,
             idempotency_hours: 24,
             upload_bytes: 128 << 20,
             upload_instance_bytes: 2 << 30,
@@ -78,7 +81,7 @@ type Bound = (&'static str, RangeInclusive<u64>, fn(&Limits) -> u64);
 /// Longest time that may be set, in seconds.
 const DAY: u64 = 24 * 60 * 60;
 
-const BOUNDS: [Bound; 18] = [
+const BOUNDS: [Bound; 19] = [
     // The parser of requests takes 100 by itself.
     ("header_count", 8..=100, |limits| limits.header_count),
     ("header_bytes", 1024..=(256 << 10), |limits| limits.header_bytes),
@@ -95,6 +98,7 @@ const BOUNDS: [Bound; 18] = [
     ("rate_limit", 0..=1_000_000, |limits| limits.rate_limit),
     ("rate_burst", 0..=1_000_000, |limits| limits.rate_burst),
     ("anonymous_rate_limit", 0..=1_000_000, |limits| limits.anonymous_rate_limit),
+    ("run_timeout", 1..=DAY, |limits| limits.run_timeout),
     // The contract promises a day.
     ("idempotency_hours", 24..=8760, |limits| limits.idempotency_hours),
     ("upload_bytes", 1024..=(4 << 30), |limits| limits.upload_bytes),

@@ -18,6 +18,7 @@ use metapaas_core::operations::Operations;
 use metapaas_core::reconcile::{NodeTokens, Policy, Reconciler, Routing, Settings};
 use metapaas_core::registry::Registry;
 use metapaas_core::routers::Routers;
+use metapaas_core::runs::Runs;
 use metapaas_core::store::{NewProjectLimits, Store, quota_resources};
 use metapaas_core::uploads::Uploads;
 use metapaas_core::watch::WatchHub;
@@ -127,6 +128,12 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
     });
     let calls = Calls::default();
     let logs = Logs::new(started.store.clone(), calls.clone(), authenticator.clone());
+    let runs = Runs::new(
+        started.store.clone(),
+        calls.clone(),
+        iam.clone(),
+        Duration::from_secs(started.config.limits.run_timeout),
+    );
     let app = Arc::new(State {
         hub,
         openapi: document(&described),
@@ -141,6 +148,7 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         calls,
         logs,
         uploads: Uploads::new(started.store.clone(), started.config.limits.uploads()),
+        runs,
         routers,
         placement,
         metrics,

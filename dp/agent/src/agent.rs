@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::backoff::jittered;
 use crate::calls::Calls;
+use crate::command::Commands;
 use crate::files;
 use crate::link::{Link, Retry};
 use crate::logs::{LIMIT, Logs};
@@ -95,11 +96,12 @@ pub async fn run(options: AgentOptions, drivers: &Drivers) -> Result<(), AgentEr
 
     let (reports, latest) = watch::channel(node.report().clone());
     let (found, mut documents) = mpsc::channel(1);
+    let (commands, mut asked) = Commands::new(&dir, node_id);
     let tasks = [
         tokio::spawn(fetch(Arc::clone(&link), node.digest().to_owned(), found)),
         tokio::spawn(report(Arc::clone(&link), latest)),
         tokio::spawn(rotate_log(dir)),
-        tokio::spawn(Calls::new(Arc::clone(&link), Arc::clone(&logs)).listen()),
+        tokio::spawn(Calls::new(Arc::clone(&link), Arc::clone(&logs), commands).listen()),
     ];
     let serve = async {
         loop {
@@ -107,6 +109,11 @@ pub async fn run(options: AgentOptions, drivers: &Drivers) -> Result<(), AgentEr
                 Some((document, taken)) = documents.recv() => take(&mut node, &link, document, taken),
                 () = sleep_until(node.due()) => node.work().await,
                 Ok(()) = changes.changed() => node.check_soon(),
+                Some(asked) = asked.recv() => {
+                    let answer = node.command(&asked.words).await;
+                    // Whoever asked may have gone meanwhile.
+                    let _ = asked.answer.send(answer);
+                }
             }
             reports.send_if_modified(|report| {
                 let changed = *report != *node.report();

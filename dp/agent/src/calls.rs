@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use metapaas_protocol::calls::{Call, CallOutput, Frame, HEARTBEAT_SECONDS, LOGS, LogQuery};
+use metapaas_protocol::calls::{
+    COMMAND, Call, CallOutput, Chunk, CommandCall, Frame, HEARTBEAT_SECONDS, LOGS, LogQuery,
+};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -15,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::backoff::Backoff;
+use crate::command::Commands;
 use crate::link::{Link, LinkError, Route};
 use crate::logs::{self, Logs};
 
@@ -37,12 +40,13 @@ const UNKNOWN: Duration = Duration::from_secs(60);
 pub(crate) struct Calls {
     link: Arc<Link>,
     logs: Arc<Logs>,
+    commands: Commands,
     underway: Mutex<BTreeMap<Uuid, AbortHandle>>,
 }
 
 impl Calls {
-    pub(crate) fn new(link: Arc<Link>, logs: Arc<Logs>) -> Arc<Self> {
-        Arc::new(Self { link, logs, underway: Mutex::default() })
+    pub(crate) fn new(link: Arc<Link>, logs: Arc<Logs>, commands: Commands) -> Arc<Self> {
+        Arc::new(Self { link, logs, commands, underway: Mutex::default() })
     }
 
     /// Listens for as long as the agent runs. Dropped, it ends all that is under way.
@@ -131,6 +135,10 @@ impl Calls {
                 Ok(query) => return logs::serve(Arc::clone(&self.logs), query, out).await,
                 Err(error) => refuse(format!("not a question for logs: {error}")).await,
             },
+            COMMAND => match CommandCall::deserialize(&call.parameters) {
+                Ok(command) => return self.commands.serve(call.id, command, out).await,
+                Err(error) => refuse(format!("not a command: {error}")).await,
+            },
             other => {
                 refuse(format!("this agent knows no call `{other}`; start it from a newer program")).await
             }
@@ -211,7 +219,10 @@ impl Drop for EndAll {
 fn size(frame: &Frame) -> usize {
     match frame {
         Frame::Line(line) => line.text.len() + line.service.len() + 64,
-        Frame::CaughtUp => 16,
+        Frame::CaughtUp | Frame::Began => 16,
+        Frame::Stdout(Chunk::Text(text) | Chunk::Base64(text))
+        | Frame::Stderr(Chunk::Text(text) | Chunk::Base64(text)) => text.len() + 32,
+        Frame::Exited(exited) => exited.message.len() + 32,
         Frame::Refused(message) => message.len(),
     }
 }

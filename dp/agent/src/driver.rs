@@ -9,6 +9,7 @@ use metapaas_protocol::{Health, ItemError, NodeDocument};
 use serde_json::Value;
 
 use crate::context::NodeContext;
+use crate::service::ServiceSpec;
 
 /// A boxed future, as trait objects need it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -42,6 +43,18 @@ pub trait Driver: Send {
     /// Values for output fields of the instance, by field name.
     fn observe<'a>(&'a mut self, _node: &'a NodeContext) -> BoxFuture<'a, BTreeMap<String, Value>> {
         Box::pin(async { BTreeMap::new() })
+    }
+
+    /// How a one-off command of a tenant is run on the node, for types whose plugin declares `runs`. `words` are the
+    /// program and its arguments, never for a shell. The answer says what the agent starts: in the node's work directory,
+    /// with standard input closed and output going to whoever asked; `grace_seconds` is what it gets to end. The driver
+    /// sees to it that the command gets no more rights than its services have.
+    fn command<'a>(
+        &'a mut self,
+        _node: &'a NodeContext,
+        _words: &'a [String],
+    ) -> BoxFuture<'a, Result<ServiceSpec, DriverError>> {
+        Box::pin(async { Err(DriverError::Document("this node runs no commands".to_owned())) })
     }
 
     /// Called instead of `apply` for a document that is `removing`: removes what the driver made outside the node's

@@ -132,8 +132,8 @@ fn is_there(process: Pid) -> bool {
     rustix::process::test_kill_process(process).is_ok()
 }
 
-/// Collects all that have ended; answers how the agent did, when it is among them.
-fn reap(agent: Pid) -> io::Result<Option<WaitStatus>> {
+/// Collects all that have ended; answers how `agent` did, when it is among them.
+pub(crate) fn reap(agent: Pid) -> io::Result<Option<WaitStatus>> {
     let mut found = None;
     loop {
         match wait(WaitOptions::NOHANG) {

@@ -137,6 +137,6 @@ fn become_program(arguments: &[OsString]) -> Result<(), String> {
 }
 
 /// A program that runs itself through `/proc/self/exe` shows a name that people know.
-fn name_of(program: &OsStr) -> &OsStr {
+pub(crate) fn name_of(program: &OsStr) -> &OsStr {
     if program == crate::service::OWN_PROGRAM { OsStr::new("metapaas") } else { program }
 }

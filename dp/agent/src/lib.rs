@@ -21,6 +21,7 @@
 pub mod agent;
 pub mod backoff;
 mod calls;
+mod command;
 pub mod context;
 pub mod document;
 pub mod driver;

@@ -23,6 +23,7 @@ use crate::driver::{Applied, Driver, DriverError};
 use crate::link::Link;
 use crate::logs::Logs;
 use crate::registry::Drivers;
+use crate::service::ServiceSpec;
 use crate::supervisor::Supervisor;
 
 /// A driver call that takes longer is given up and tried again.
@@ -163,6 +164,28 @@ impl<'a> Node<'a> {
         }
         if self.apply_at.is_none() && self.check_at.is_some_and(|at| at <= Instant::now()) {
             self.check(&context).await;
+        }
+    }
+
+    /// How the driver has a one-off command run, or why it does not.
+    pub(crate) async fn command(&mut self, words: &[String]) -> Result<ServiceSpec, String> {
+        let (Some(document), Some((_, driver))) = (&self.document, &mut self.driver) else {
+            return Err("the node has yet to be told what it is for; try again".to_owned());
+        };
+        if document.removing {
+            return Err("the node is on its way out; try again".to_owned());
+        }
+        let context = NodeContext::new(Arc::clone(&self.hands), document);
+        match guarded(CHECK_DEADLINE, driver.command(&context, words)).await {
+            Ok(Ok(spec)) => spec.problem().map_or(Ok(spec), Err),
+            Ok(Err(error)) => Err(Failure::from(error).message),
+            Err(broken) => {
+                let failure = self.broken("prepare a command", broken);
+                if self.driver.is_none() {
+                    self.failed(&failure);
+                }
+                Err(failure.message)
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::driver::Driver;
-use crate::{init, launch};
+use crate::{command, init, launch};
 
 /// The drivers of the types that this program can serve, by the type's slug.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,7 @@ impl Default for Engines {
             engines: BTreeMap::from([
                 (launch::ENGINE, launch::engine as Engine),
                 (init::ENGINE, init::engine as Engine),
+                (command::ENGINE, command::engine as Engine),
             ]),
         }
     }

@@ -21,6 +21,9 @@ pub const HEARTBEAT_SECONDS: u64 = 5;
 /// [`Call::kind`] of a call for lines of the node's logs; its parameters are a [`LogQuery`].
 pub const LOGS: &str = "logs";
 
+/// [`Call::kind`] of a call that runs a one-off command; its parameters are a [`CommandCall`].
+pub const COMMAND: &str = "command";
+
 /// Path of the answer to a call.
 pub fn call_path(id: Uuid) -> String {
     format!("{CALLS_PATH}/{id}")
@@ -61,6 +64,15 @@ pub struct LogQuery {
     pub bytes: u64,
 }
 
+/// A command that is to be run once on a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandCall {
+    /// The program and its arguments; there is no shell.
+    pub words: Vec<String>,
+    /// It is ended after so many seconds.
+    pub seconds: u64,
+}
+
 /// A part of the answer to a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallOutput {
@@ -82,6 +94,34 @@ pub enum Frame {
     CaughtUp,
     /// The node does not do it, or failed, for this reason.
     Refused(String),
+    /// A command has begun.
+    Began,
+    /// It wrote this to standard output.
+    Stdout(Chunk),
+    /// It wrote this to standard error.
+    Stderr(Chunk),
+    /// It has ended, and nothing of what it started is left.
+    Exited(Exited),
+}
+
+/// What a command wrote, as it wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Chunk {
+    /// It is UTF-8. No character is cut in two.
+    Text(String),
+    /// It is not; in base64 with padding (RFC 4648, section 4).
+    Base64(String),
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exited {
+    /// Its exit code; 128 and the signal's number when a signal ended it, 124 when its time was over, 127 when there is no
+    /// such program, 126 when it cannot be started.
+    pub code: u8,
+    /// What the platform says of it; empty when it ended by itself.
+    pub message: String,
 }
 
 /// A line of a log.

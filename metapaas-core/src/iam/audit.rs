@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use uuid::Uuid;
 
-use super::record::{DENIED, Record, cut};
+use super::record::{DENIED, OK, Record, cut};
 use super::{AUDIT, Iam, Listed, PageAt, expect, in_project};
 use crate::authz::Allowed;
 use crate::descriptor::Action;
@@ -151,6 +151,21 @@ impl Iam {
         let detail = json!({ "code": denial.code });
         let line = Record::by(context, action).line(DENIED, cut(what, 512), denial.project_id, Some(detail));
         self.log.put(line);
+    }
+
+    /// Notes what the caller is about to do with `resource` of a project. What cannot be noted must not be done.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn note(
+        &self,
+        allowed: &Allowed,
+        resource: &str,
+        project: Uuid,
+        detail: Value,
+    ) -> Result<(), Error> {
+        let line = Record::of(allowed).line(OK, cut(resource, 512), Some(project), Some(detail));
+        write(self.store(), vec![line]).await
     }
 
     /// Writes the lines that no transaction carries, until `stop` and none is left. Run it as a task, once.

@@ -6,7 +6,7 @@ use std::fmt;
 use regex::Regex;
 
 use super::same_type;
-use crate::action::{LOGS, ROTATE};
+use crate::action::{ActionRun, LOGS, ROTATE, RUN};
 use crate::descriptor::{Action, FieldKind, Key, Metric, TypeDescriptor, Unique};
 use crate::offer::{PARAMETERS, TO};
 use crate::plugin::Plugin;
@@ -214,7 +214,12 @@ fn actions(plugin: &Plugin, add: &mut impl FnMut(&'static str, String)) {
             let form = "at most 31 lower-case letters, digits and hyphens, starting with a letter";
             add("INVALID_NAME", format!("{place}: its name must be {form}"));
         }
+        let is_run = matches!(action.run, ActionRun::Command(_));
+        if is_run && !ty.is_instance() {
+            add("INVALID_ACTION", format!("{place}: commands run on nodes, which instances have"));
+        }
         if [ROTATE, LOGS].contains(&action.verb)
+            || (action.verb == RUN && !is_run)
             || Action::STANDARD.iter().any(|own| own.as_str() == action.verb)
         {
             add(

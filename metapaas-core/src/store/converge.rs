@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::desired::desired;
+use super::desired::{desired, observed};
 use super::error::StoreError;
 use super::resources::diff;
 use super::resources::rows::read_resource;
@@ -51,6 +51,16 @@ impl Store {
         let root = root.ok_or_else(missing)?;
         let (instance, children) = self.tree(root, row.meta.instance_id).await?.ok_or_else(missing)?;
         Ok(desired(&self.registry, &self.keys, root, &instance, &children, &[])?)
+    }
+
+    /// The same with the nodes that the instance has.
+    ///
+    /// # Errors
+    /// As [`Store::desired_tree`].
+    pub(crate) async fn observed_tree(&self, row: &Resource) -> Result<DesiredTree, Error> {
+        let tree = self.desired_tree(row).await?;
+        let nodes = self.nodes(row.meta.instance_id).await?;
+        Ok(DesiredTree { nodes: nodes.iter().map(observed).collect(), ..tree })
     }
 
     /// Writes status, conditions, nodes and outputs of `row` over `before`, which has the same revision. `false` when

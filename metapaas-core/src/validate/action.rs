@@ -87,6 +87,9 @@ pub fn action(
     let ActionInput { parameters, tree, now } = input;
     let fields = registered.ty.fields;
     let changed = match &action.run {
+        ActionRun::Command(_) => {
+            return Err(Error::internal(format!("the action {} changes nothing", action.verb)));
+        }
         ActionRun::Rotate => rotate(registered, allowed, current, stored, &parameters)?,
         ActionRun::Declared(run) => {
             let status = current.meta.status.clone();
@@ -227,7 +230,7 @@ fn one(field: &FieldDescriptor, value: &Value, old: Option<&Value>, problems: &m
     value
 }
 
-pub(super) fn refusal(verb: &str, error: ActionError) -> Error {
+pub(crate) fn refusal(verb: &str, error: ActionError) -> Error {
     match error {
         ActionError::Refused(reason) => Error::new(ErrorCode::InvalidState, reason),
         ActionError::RefusedWith { reason, members } => {

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use metapaas_core::action::ActionRun;
 use metapaas_core::authz::{Allowed, authorize};
 use metapaas_core::descriptor::Action;
 use metapaas_core::error::{Error, ErrorCode};
@@ -80,7 +81,12 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
             call.update(registered, locator, body, UpdateMode::Replace).boxed().await
         }
         (&Method::POST, Target::Action(registered, locator, action)) => {
-            call.act(registered, locator, action, body).boxed().await
+            match &action.run {
+                ActionRun::Command(choose) => {
+                    call.run(registered, locator, action, choose, body).boxed().await
+                }
+                _ => call.act(registered, locator, action, body).boxed().await,
+            }
         }
         (&Method::GET, Target::Logs(registered, locator)) if parts.method == Method::GET => {
             call.logs(registered, locator).boxed().await

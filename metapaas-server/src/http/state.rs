@@ -13,6 +13,7 @@ use metapaas_core::operations::Operations;
 use metapaas_core::placement::Placement;
 use metapaas_core::registry::Registry;
 use metapaas_core::routers::Routers;
+use metapaas_core::runs::Runs;
 use metapaas_core::store::Store;
 use metapaas_core::uploads::Uploads;
 use metapaas_core::watch::WatchHub;
@@ -50,6 +51,8 @@ pub struct State {
     pub logs: Logs,
     /// What clients send for instances.
     pub uploads: Uploads,
+    /// Commands on them.
+    pub runs: Runs,
     /// What routers ask.
     pub routers: Routers,
     /// Which provider makes whose nodes.

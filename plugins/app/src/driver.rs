@@ -79,6 +79,21 @@ impl Driver for Role {
         }
     }
 
+    fn command<'a>(
+        &'a mut self,
+        _: &'a NodeContext,
+        words: &'a [String],
+    ) -> BoxFuture<'a, Result<ServiceSpec, DriverError>> {
+        Box::pin(async move {
+            match self {
+                Self::Web(_) => Ok(web::command(words)),
+                Self::Unknown | Self::Build(_) => {
+                    Err(DriverError::Document("this node serves no release".to_owned()))
+                }
+            }
+        })
+    }
+
     fn observe<'a>(&'a mut self, node: &'a NodeContext) -> BoxFuture<'a, BTreeMap<String, Value>> {
         Box::pin(async move {
             match self {

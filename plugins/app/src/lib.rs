@@ -36,6 +36,7 @@ pub fn plugin() -> Plugin {
         .uploads::<App>()
         .plan_all(plan::plan)
         .routes(plan::routes)
+        .runs(plan::command_node)
         .driver::<App>(|| Box::new(driver::Role::default()))
         .engine("app-build", build::engine)
         .engine("app-unpack", build::unpack::engine)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use metapaas_core::agent::ItemError;
-use metapaas_core::{Desired, FieldEnum, NewRow, NodeSpec, ObservedNode, PlanError, Planned, Problem, Route};
+use metapaas_core::{ActionError, Desired, FieldEnum, NewRow, NodeSpec, ObservedNode, PlanError, Planned, Problem, Route};
 use serde_json::{Value, json};
 
 use crate::document::{BUILD_PLACE, BUILD_PORT, Builds, Document, Order, Web};
@@ -76,6 +76,28 @@ pub(crate) fn routes(app: &Desired<App>, nodes: &[ObservedNode]) -> Vec<Route> {
     let backends = nodes.iter().filter(is_serving).filter_map(backend);
     let route = Route::new("web").label(app.meta.key.clone()).domains(app.spec.domains.clone());
     vec![route.with_port().url_in("url").backends(backends)]
+}
+
+/// Commands run on a node of the release that serves, on a healthy one if there is one.
+pub(crate) fn command_node(app: &Desired<App>) -> Result<String, ActionError> {
+    if app.spec.stopped == Some(true) {
+        let text = "the app is stopped and has no node to run a command on; run the action start first";
+        return Err(ActionError::refused(text));
+    }
+    let releases: Vec<Release> = app.children::<Release>()?.into_iter().map(|release| release.spec).collect();
+    let Some(serving) = Standing::of(&app.spec, &releases, app.nodes()).serving else {
+        let text = "no release of the app serves yet; deploy it, and wait until it is ACTIVE";
+        return Err(ActionError::refused(text));
+    };
+    let is_of_release = |node: &&ObservedNode| {
+        !node.is_leaving && place(node).is_some_and(|(release, _)| release == serving)
+    };
+    let nodes: Vec<&ObservedNode> = app.nodes().iter().filter(is_of_release).collect();
+    let chosen = nodes.iter().find(|node| node.is_healthy()).or(nodes.first());
+    chosen.map(|node| node.place.clone()).ok_or_else(|| {
+        let text = format!("release {serving} has no node at the moment; wait until the app is ACTIVE");
+        ActionError::refused(text)
+    })
 }
 
 /// Where a node's app listens. On an address that is this machine's, each app has a port of its own.

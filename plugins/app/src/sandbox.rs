@@ -73,26 +73,38 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The engine `app-run FILE`.
+/// The engine `app-run FILE [-- COMMAND...]`: a command of its own takes the place of the app's.
 pub(crate) fn engine(arguments: Vec<OsString>) -> ExitCode {
     fails("app-run", begin(&arguments))
 }
 
-/// The engine `app-inside FILE`.
+/// The engine `app-inside FILE [-- COMMAND...]`.
 pub(crate) fn inside(arguments: Vec<OsString>) -> ExitCode {
     fails("app-inside", enter(&arguments))
 }
 
-fn fails(engine: &str, result: io::Result<()>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
-    // There is nobody to tell when standard error is closed.
-    let _ = writeln!(io::stderr(), "{engine}: {error}");
-    ExitCode::FAILURE
+fn fails(engine: &str, result: io::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        // There is nobody to tell when standard error is closed.
+        let _ = writeln!(io::stderr(), "{engine}: {error}");
+        ExitCode::FAILURE
+    })
 }
 
-fn read(arguments: &[OsString]) -> io::Result<(&OsString, Sandbox)> {
-    let [file] = arguments else { return Err(io::Error::other("usage: metapaas engine app-run FILE")) };
-    Ok((file, serde_json::from_slice(&std::fs::read(file)?)?))
+/// The sandbox, and whether it is for a command in place of the app's own.
+fn read(arguments: &[OsString]) -> io::Result<(Sandbox, bool)> {
+    let usage = || io::Error::other("usage: metapaas engine app-run FILE [-- COMMAND...]");
+    let (file, command) = match arguments {
+        [file] => (file, None),
+        [file, dashes, command @ ..] if dashes == "--" && !command.is_empty() => (file, Some(command)),
+        _ => return Err(usage()),
+    };
+    let mut sandbox: Sandbox = serde_json::from_slice(&std::fs::read(file)?)?;
+    if let Some(command) = command {
+        let words = command.iter().map(|word| word.clone().into_string());
+        sandbox.command = words.collect::<Result<_, _>>().map_err(|_| usage())?;
+    }
+    Ok((sandbox, command.is_some()))
 }
 
 /// The options of `unshare` for it.
@@ -107,8 +119,8 @@ fn namespaces(sandbox: &Sandbox) -> Vec<&'static str> {
     options
 }
 
-fn begin(arguments: &[OsString]) -> io::Result<()> {
-    let (file, mut sandbox) = read(arguments)?;
+fn begin(arguments: &[OsString]) -> io::Result<ExitCode> {
+    let (mut sandbox, is_command) = read(arguments)?;
     let options = namespaces(&sandbox);
     let unshare = || {
         let mut command = Command::new("unshare");
@@ -118,7 +130,7 @@ fn begin(arguments: &[OsString]) -> io::Result<()> {
     let probe = unshare().arg("true").stdin(Stdio::null()).output()?;
     if probe.status.success() {
         let program = std::env::current_exe()?;
-        return Err(unshare().arg(program).args(["engine", "app-inside"]).arg(file).exec());
+        return Err(unshare().arg(program).args(["engine", "app-inside"]).args(arguments).exec());
     }
     let why = String::from_utf8_lossy(&probe.stderr).trim().to_owned();
     if sandbox.is_needed && is_root() {
@@ -126,7 +138,10 @@ fn begin(arguments: &[OsString]) -> io::Result<()> {
             "the kernel gives no namespaces, and root runs no app without: {why}"
         )));
     }
-    let _ = writeln!(io::stderr(), "metapaas: the app runs without namespaces of its own: {why}");
+    // In the app's log it is told once; whoever runs a command wants its output alone.
+    if !is_command {
+        let _ = writeln!(io::stderr(), "metapaas: the app runs without namespaces of its own: {why}");
+    }
     limit(&sandbox)?;
     // Folders are where they are.
     for (from, to) in &sandbox.binds {
@@ -136,17 +151,17 @@ fn begin(arguments: &[OsString]) -> io::Result<()> {
     }
     std::env::set_current_dir(&sandbox.app)?;
     let app = sandbox.app.to_string_lossy().into_owned();
-    if !bare_rights(&sandbox).hold()? {
+    if !bare_rights(&sandbox).hold()? && !is_command {
         let _ = writeln!(
             io::stderr(),
             "metapaas: this kernel has no Landlock: the app can read what its node's agent can"
         );
     }
-    Err(become_it(command(&sandbox, &app, "/tmp", None)?))
+    Ok(become_it(command(&sandbox, &app, "/tmp", None)?))
 }
 
-fn enter(arguments: &[OsString]) -> io::Result<()> {
-    let (_, sandbox) = read(arguments)?;
+fn enter(arguments: &[OsString]) -> io::Result<ExitCode> {
+    let (sandbox, _) = read(arguments)?;
     let was_root = is_root() && !in_user_namespace();
     build_root(&sandbox)?;
     std::os::unix::fs::chroot(&sandbox.scratch)?;
@@ -159,7 +174,7 @@ fn enter(arguments: &[OsString]) -> io::Result<()> {
     // Where there is no Landlock, the root and the user are the walls.
     inner_rights(&sandbox).hold()?;
     let command = command(&sandbox, APP, "/tmp/home", was_root.then_some(sandbox.user))?;
-    if sandbox.is_build { run_to_its_end(command) } else { Err(become_it(command)) }
+    if sandbox.is_build { run_to_its_end(command) } else { Ok(become_it(command)) }
 }
 
 /// What it may touch of the file system of the node.
@@ -302,15 +317,16 @@ fn command(sandbox: &Sandbox, app: &str, home: &str, user: Option<u32>) -> io::R
     Ok(command)
 }
 
-/// Becomes the command; returns only when that fails.
-fn become_it(mut command: Command) -> io::Error {
+/// Becomes the command; returns only when that fails, with the exit code that shells have for it.
+fn become_it(mut command: Command) -> ExitCode {
     let error = command.exec();
-    not_started(&command, &error)
+    let _ = writeln!(io::stderr(), "metapaas: {}", not_started(&command, &error));
+    ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
 }
 
 /// Runs a step of a build from the first process of its namespace, with which all of it ends. That process keeps its
 /// user: the kernel forgets that a process is to end with its parent when it becomes another user's.
-fn run_to_its_end(mut command: Command) -> io::Result<()> {
+fn run_to_its_end(mut command: Command) -> io::Result<ExitCode> {
     let ended = command.status().map_err(|error| not_started(&command, &error))?;
     let code = ended.code().or_else(|| ended.signal().map(|signal| 128 + signal));
     std::process::exit(code.unwrap_or(1))

@@ -20,6 +20,9 @@ use crate::sandbox::{APP, Sandbox, user_of};
 /// above those that the router leases unless an operator says otherwise.
 const PORTS: std::ops::Range<u16> = 21_000..32_000;
 
+/// How the release runs, for the engine `app-run`.
+const RUN_FILE: &str = "run.json";
+
 /// What a web node serves, and since when no longer.
 pub(crate) struct Serving {
     pub(super) told: Web,
@@ -157,13 +160,19 @@ pub(super) async fn run(node: &NodeContext, told: &Web, port: u16) -> Result<(),
     };
     node.make_directory("root").await?;
     let text = json!(sandbox).to_string();
-    node.write_file("run.json", text.clone(), 0o600).await?;
-    let service = ServiceSpec::engine("web", "app-run").arguments(["run.json"]);
+    node.write_file(RUN_FILE, text.clone(), 0o600).await?;
+    let service = ServiceSpec::engine("web", "app-run").arguments([RUN_FILE]);
     let digest = metapaas_core::agent::launch::digest(text.as_bytes());
     let service =
         service.restart_on(format!("{digest} {}", told.restarts)).stop_by(StopSignal::Terminate, 10);
     node.ensure_service(&service).await?;
     Ok(())
+}
+
+/// A command in place of the app's own: all else, from the user to the environment, is as the app has it.
+pub(super) fn command(words: &[String]) -> ServiceSpec {
+    let arguments = [RUN_FILE, "--"].into_iter().chain(words.iter().map(String::as_str));
+    ServiceSpec::engine("command", "app-run").arguments(arguments).stop_by(StopSignal::Terminate, 5)
 }
 
 fn failed(action: &str, source: io::Error) -> DriverError {
