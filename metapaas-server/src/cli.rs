@@ -21,6 +21,7 @@ mod places;
 mod prompt;
 mod quota;
 mod resource;
+mod run;
 mod session;
 #[cfg(test)]
 mod stub;
@@ -51,6 +52,7 @@ pub use self::operations::{OperationsArguments, OperationsCommand};
 pub use self::output::Format;
 use self::output::Output;
 use self::places::Places;
+pub use self::run::RunArguments;
 pub use self::quota::{QuotaArguments, QuotaCommand};
 use self::session::Session;
 
@@ -127,6 +129,8 @@ pub enum ClientCommand {
     Watch(WatchList),
     /// Show what the nodes of an instance write: logs my-app -f, logs demo/my-demo --since 10m
     Logs(LogsArguments),
+    /// Run a command on a node of an instance: run my-app -- python manage.py migrate
+    Run(RunArguments),
     /// Show who changed what: events, events demo/my-demo --follow
     Events(Events),
     /// Change fields: set demo/my-demo greeting=hi
@@ -193,6 +197,7 @@ async fn execute(
         ClientCommand::List(arguments) => resource::list(client, arguments).await,
         ClientCommand::Watch(arguments) => follow::watch(client, arguments).await,
         ClientCommand::Logs(arguments) => logs::run(client, arguments).await,
+        ClientCommand::Run(arguments) => run::run(client, arguments).await,
         ClientCommand::Events(arguments) => follow::events(client, arguments).await,
         ClientCommand::Set(arguments) => resource::set(client, arguments).await,
         ClientCommand::Delete(arguments) => resource::delete(client, arguments).await,

@@ -14,7 +14,7 @@ use crate::descriptor::Action;
 use crate::iam::PROJECTS;
 use crate::store::OperationStatus;
 
-/// The schemas that every document has, since every type may have actions.
+/// The schemas that every document has, since every type may have actions, and run commands.
 pub(super) fn schemas(components: &mut Components) {
     let resource = open("What the action is run on.")
         .must("type", string("As in the resource's `type`."))
@@ -51,6 +51,18 @@ pub(super) fn schemas(components: &mut Components) {
         .property("secrets", secrets)
         .property("plan", any("What the nodes would do, for a dry run."));
     components.schemas.insert("Operation".into(), operation.into());
+    let ended = open("How a command ended.")
+        .must(
+            "code",
+            integer("Its exit code, or 128 and the signal that ended it; null when it is not known.")
+                .schema_type(nullable(Type::Integer)),
+        )
+        .must("message", string("What the platform says of it; empty when the command ended by itself."))
+        .must("stdout", string("The last 64 KiB of standard output; what is not UTF-8 is replaced."))
+        .must("stderr", string("The same of standard error."))
+        .must("stdout_bytes", integer("Bytes of standard output in all."))
+        .must("stderr_bytes", integer("Bytes of standard error in all."));
+    components.schemas.insert("RunResult".into(), ended.into());
 }
 
 /// The paths.

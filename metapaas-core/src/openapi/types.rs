@@ -13,7 +13,7 @@ use super::build::{
 use super::field::{Place, field};
 use super::shared::NAME_PATTERN;
 use super::uploads;
-use crate::action::{ActionDescriptor, LOGS};
+use crate::action::{ActionDescriptor, ActionRun, LOGS};
 use crate::describe::{collection_path, parameter, snake_case};
 use crate::descriptor::{Action, FieldDescriptor, Scope, TypeDescriptor};
 use crate::logs::TAIL_MAX;
@@ -201,6 +201,20 @@ impl Operations<'_> {
         let is_needed = action.parameters.iter().any(FieldDescriptor::is_required);
         let mut body = body(schema, &[JSON]);
         body.required = Some(if is_needed { Required::True } else { Required::False });
+        if let ActionRun::Command(_) = action.run {
+            let run = self
+                .row("action_run", Action::Custom(verb), "Run a command on a node of")
+                .description(Some(
+                    "It is no change and has no operation. Events of a stream are `stdout` and `stderr`, whose data is an object \
+                     with `text`, or with `base64` where it is not UTF-8; then `exit` with `code` and `message`, or `error` with \
+                     `detail`. Without a stream the answer comes when the command has ended, after white space. Either way \
+                     the command ends with the request.",
+                ))
+                .request_body(Some(body))
+                .response("200", or_stream(answer("It ran.", Some("RunResult"), &[])))
+                .errors(&[413, 415]);
+            return with_parameters(own).operation(HttpMethod::Post, run).build();
+        }
         let accepted = answer(
             "It is accepted; the operation tells when it is done.",
             Some("Operation"),

@@ -203,10 +203,35 @@ impl Api {
         query: &Query<'_>,
         after: Option<&str>,
     ) -> Result<reqwest::Response, CliError> {
+        self.stream(Method::GET, path, query, after, None).await
+    }
+
+    /// Begins something that is told of by a stream, and ends with it.
+    pub(crate) async fn post_stream(
+        &self,
+        path: &str,
+        query: &Query<'_>,
+        body: &Value,
+    ) -> Result<reqwest::Response, CliError> {
+        self.stream(Method::POST, path, query, None, Some(body)).await
+    }
+
+    async fn stream(
+        &self,
+        method: Method,
+        path: &str,
+        query: &Query<'_>,
+        after: Option<&str>,
+        body: Option<&Value>,
+    ) -> Result<reqwest::Response, CliError> {
         let mut token = self.session.token(&self.http).await?;
         let mut renewed = false;
         loop {
-            let mut request = self.http.get(format!("{}{path}", self.endpoint())).query(query);
+            let url = format!("{}{path}", self.endpoint());
+            let mut request = self.http.request(method.clone(), url).query(query);
+            if let Some(body) = body {
+                request = request.json(body);
+            }
             // It has no end; its reader minds a silence.
             request = request.timeout(STREAM_TIMEOUT).header(header::ACCEPT, "text/event-stream");
             if let Some(token) = &token {

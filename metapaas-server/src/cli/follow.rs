@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug, PartialEq)]
 pub(super) struct Event {
     id: Option<String>,
-    kind: String,
+    pub(super) kind: String,
     pub(super) data: Value,
 }
 

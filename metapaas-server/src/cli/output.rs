@@ -91,9 +91,19 @@ impl Output {
         if self.format == Format::Table { self.write(&format!("{line}\n")) } else { Ok(()) }
     }
 
-    /// Writes to standard output as it is.
+    /// Writes text to standard output as it is.
     pub(crate) fn write(&mut self, text: &str) -> Result<(), CliError> {
-        let written = self.results.write_all(text.as_bytes()).and_then(|()| self.results.flush());
+        self.pass(text.as_bytes())
+    }
+
+    /// Writes to standard error as it is. That it cannot be written is no reason to stop.
+    pub(crate) fn pass_error(&mut self, bytes: &[u8]) {
+        let _ = self.notes.write_all(bytes).and_then(|()| self.notes.flush());
+    }
+
+    /// Writes to standard output as it is.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        let written = self.results.write_all(bytes).and_then(|()| self.results.flush());
         written.map_err(|source| match source.kind() {
             // The reader has seen enough, as in `metapaas list | head -1`.
             ErrorKind::BrokenPipe => CliError::Silent(0),
