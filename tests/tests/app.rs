@@ -8,6 +8,7 @@ mod greedy;
 mod hostile;
 mod logs;
 mod routes;
+mod run;
 pub(crate) mod samples;
 mod show;
 mod ssh;
