@@ -175,10 +175,7 @@ impl Runs {
 }
 
 /// The node that is to run it. A plugin's bug must not take the control plane with it.
-fn chosen(
-    choose: &ChooseFn,
-    tree: &Arc<crate::plan::DesiredTree>,
-) -> Result<(String, Uuid), ActionError> {
+fn chosen(choose: &ChooseFn, tree: &Arc<crate::plan::DesiredTree>) -> Result<(String, Uuid), ActionError> {
     let place = catch_unwind(AssertUnwindSafe(|| choose(Arc::clone(tree))))
         .unwrap_or_else(|_| Err(ActionError::refused("the plugin panicked; the log has the details")))?;
     let node = tree.nodes.iter().find(|node| node.place == place && !node.is_leaving);

@@ -52,8 +52,8 @@ pub use self::operations::{OperationsArguments, OperationsCommand};
 pub use self::output::Format;
 use self::output::Output;
 use self::places::Places;
-pub use self::run::RunArguments;
 pub use self::quota::{QuotaArguments, QuotaCommand};
+pub use self::run::RunArguments;
 use self::session::Session;
 
 /// Which server to ask, as whom, and how to answer; each may stand before or after the command.

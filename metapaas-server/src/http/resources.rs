@@ -80,14 +80,10 @@ pub(super) async fn dispatch(State(app): State<App>, request: Request) -> Answer
         (&Method::PUT, Target::Item(registered, locator)) => {
             call.update(registered, locator, body, UpdateMode::Replace).boxed().await
         }
-        (&Method::POST, Target::Action(registered, locator, action)) => {
-            match &action.run {
-                ActionRun::Command(choose) => {
-                    call.run(registered, locator, action, choose, body).boxed().await
-                }
-                _ => call.act(registered, locator, action, body).boxed().await,
-            }
-        }
+        (&Method::POST, Target::Action(registered, locator, action)) => match &action.run {
+            ActionRun::Command(choose) => call.run(registered, locator, action, choose, body).boxed().await,
+            _ => call.act(registered, locator, action, body).boxed().await,
+        },
         (&Method::GET, Target::Logs(registered, locator)) if parts.method == Method::GET => {
             call.logs(registered, locator).boxed().await
         }

@@ -90,9 +90,7 @@ fn written(event: &RunEvent) -> Bytes {
         RunEvent::Stdout(chunk) => ("stdout", json!(chunk)),
         RunEvent::Stderr(chunk) => ("stderr", json!(chunk)),
         RunEvent::Exit(exited) => ("exit", json!(exited)),
-        RunEvent::Broken(why) => {
-            ("error", json!({ "code": ErrorCode::Unavailable.as_str(), "detail": why }))
-        }
+        RunEvent::Broken(why) => ("error", json!({ "code": ErrorCode::Unavailable.as_str(), "detail": why })),
     };
     format!("event: {kind}\ndata: {data}\n\n").into()
 }
@@ -160,11 +158,11 @@ mod tests {
     fn events_say_what_is_written_and_how_it_ends() {
         let exited = Exited { code: 3, message: String::new() };
         for (event, expected) in [
+            (RunEvent::Stdout(Chunk::Text("a\nb".into())), "event: stdout\ndata: {\"text\":\"a\\nb\"}\n\n"),
             (
-                RunEvent::Stdout(Chunk::Text("a\nb".into())),
-                "event: stdout\ndata: {\"text\":\"a\\nb\"}\n\n",
+                RunEvent::Stderr(Chunk::Base64("/w==".into())),
+                "event: stderr\ndata: {\"base64\":\"/w==\"}\n\n",
             ),
-            (RunEvent::Stderr(Chunk::Base64("/w==".into())), "event: stderr\ndata: {\"base64\":\"/w==\"}\n\n"),
             (RunEvent::Exit(exited), "event: exit\ndata: {\"code\":3,\"message\":\"\"}\n\n"),
         ] {
             assert_eq!(written(&event), expected);
@@ -178,8 +176,7 @@ mod tests {
             ends.stdout.push(&Chunk::Text(format!("{number}\n")));
         }
         ends.stderr.push(&Chunk::Base64(STANDARD.encode(b"\xff")));
-        let result: serde_json::Value =
-            serde_json::from_slice(&ends.result(Some(0), String::new())).unwrap();
+        let result: serde_json::Value = serde_json::from_slice(&ends.result(Some(0), String::new())).unwrap();
         let stdout = result["stdout"].as_str().unwrap();
         assert!(stdout.len() == END && stdout.ends_with("\n19999\n"));
         assert_eq!((&result["stdout_bytes"], &result["stderr_bytes"]), (&json!(108_890), &json!(1)));

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use metapaas_core::agent::ItemError;
-use metapaas_core::{ActionError, Desired, FieldEnum, NewRow, NodeSpec, ObservedNode, PlanError, Planned, Problem, Route};
+use metapaas_core::{
+    ActionError, Desired, FieldEnum, NewRow, NodeSpec, ObservedNode, PlanError, Planned, Problem, Route,
+};
 use serde_json::{Value, json};
 
 use crate::document::{BUILD_PLACE, BUILD_PORT, Builds, Document, Order, Web};
@@ -89,9 +91,8 @@ pub(crate) fn command_node(app: &Desired<App>) -> Result<String, ActionError> {
         let text = "no release of the app serves yet; deploy it, and wait until it is ACTIVE";
         return Err(ActionError::refused(text));
     };
-    let is_of_release = |node: &&ObservedNode| {
-        !node.is_leaving && place(node).is_some_and(|(release, _)| release == serving)
-    };
+    let is_of_release =
+        |node: &&ObservedNode| !node.is_leaving && place(node).is_some_and(|(release, _)| release == serving);
     let nodes: Vec<&ObservedNode> = app.nodes().iter().filter(is_of_release).collect();
     let chosen = nodes.iter().find(|node| node.is_healthy()).or(nodes.first());
     chosen.map(|node| node.place.clone()).ok_or_else(|| {

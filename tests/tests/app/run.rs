@@ -116,7 +116,8 @@ async fn a_command_runs_as_the_app_does_and_ends_with_who_asked() {
     assert_eq!((&result["code"], &result["stdout"]), (&json!(3), &json!("ä\n")), "{result}");
     drop(stream);
 
-    let (out, err, end) = Stream::open(&app, json!({ "command": ["no-such-program", "a"] })).await.rest().await;
+    let (out, err, end) =
+        Stream::open(&app, json!({ "command": ["no-such-program", "a"] })).await.rest().await;
     assert_eq!((out.as_str(), end.0.as_str(), &end.1["code"]), ("", "exit", &json!(127)));
     assert!(err.contains("no-such-program cannot be started"), "{err}");
     let killed = Stream::open(&app, python("import os; os.kill(os.getpid(), 9)")).await.rest().await.2;
@@ -167,7 +168,8 @@ async fn a_command_runs_as_the_app_does_and_ends_with_who_asked() {
 }
 
 async fn from_the_command_line(installation: &Installation, mark: &str) {
-    let words = ["run", "shop", "--", "python3", "-c", "import sys; print(1); print(2, file=sys.stderr); exit(7)"];
+    let words =
+        ["run", "shop", "--", "python3", "-c", "import sys; print(1); print(2, file=sys.stderr); exit(7)"];
     let ended = tokio::task::block_in_place(|| installation.cli(&words));
     assert_eq!((ended.status.code(), &ended.stdout[..]), (Some(7), &b"1\n"[..]), "{ended:?}");
     assert_eq!(ended.stderr, b"2\n");
