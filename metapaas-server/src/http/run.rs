@@ -46,7 +46,7 @@ impl Call<'_> {
         query.finish()?;
         if self.headers.contains_key("idempotency-key") {
             let detail = "a command is run each time; leave out Idempotency-Key (`metapaas run` does)";
-            return Err(Error::invalid_at("Idempotency-Key", "INVALID_VALUE", detail).into());
+            return Err(Error::invalid_at("Idempotency-Key:", "INVALID_VALUE", detail).into());
         }
         let bytes = read_optional(self.headers, body, self.app.body_limit).await?;
         let request = self.app.runs.request(&validate::parameters(action, &parse(&bytes)?)?)?;

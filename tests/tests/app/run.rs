@@ -9,9 +9,9 @@ use reqwest::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::repository::Repository;
 use super::{App, SETTINGS, samples};
 use crate::PROGRAM;
+use metapaas_tests::repository::Repository;
 
 /// A stream of a command's events.
 struct Stream {
