@@ -37,6 +37,12 @@
             postgres: include_str!("0006_uploads.postgres.sql"),
             sqlite: include_str!("0006_uploads.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "4a158643-3b61-4e95-b63d-bf3f833a2118",
+            name: "0007_iam_lists",
+            postgres: include_str!("0007_iam_lists.postgres.sql"),
+            sqlite: include_str!("0007_iam_lists.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

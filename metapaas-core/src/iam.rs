@@ -9,6 +9,7 @@ mod body;
 mod bootstrap;
 mod check;
 mod explain;
+mod lists;
 mod login;
 mod password;
 mod permissions;
@@ -31,6 +32,9 @@ pub(crate) use self::body::READ_ONLY;
 pub use self::bootstrap::{Bootstrap, LOCAL_ACCOUNT, bootstrap};
 pub use self::check::{CheckAnswer, Whoami, check};
 pub use self::explain::{Explanation, GrantedBy, Whom};
+pub use self::lists::{
+    AUDIT_LIST, BINDING_LIST, IamList, PROJECT_LIST, ROLE_LIST, SERVICE_ACCOUNT_LIST, TOKEN_LIST, USER_LIST,
+};
 pub use self::login::{Origin, TokenPair};
 pub use self::roles::RoleEntry;
 pub use self::service_accounts::CreatedToken;

@@ -37,7 +37,7 @@ pub fn document(registry: &Registry, server_version: &str) -> OpenApi {
     }
     system::catalogue(&mut parts);
     events::add(&mut parts);
-    operations::add(&mut parts);
+    operations::add(&mut parts, registry);
     iam::add(&mut parts);
     system::agents(&mut parts);
     system::probes(&mut parts);

@@ -8,11 +8,12 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::authz::{Projects, authorize};
-use crate::descriptor::Action;
+use crate::descriptor::{Action, EnumVariant};
 use crate::error::{Error, ErrorCode};
+use crate::query::{Field, Kind, Place};
 use crate::registry::RegisteredType;
 use crate::request::RequestContext;
-pub use crate::store::iam::Listed;
+pub use crate::store::iam::{Listed, PageAt};
 use crate::store::operations::OperationFilter;
 use crate::store::{Effect, Store};
 pub use crate::store::{OperationRecord, OperationStatus};
@@ -31,14 +32,50 @@ pub struct Operations {
 pub struct Asked {
     /// Only this project.
     pub project: Option<Uuid>,
-    /// Only this resource.
-    pub resource: Option<Uuid>,
-    /// Only these statuses; all when empty.
-    pub statuses: Vec<OperationStatus>,
-    /// Older than this one.
-    pub before: Option<Uuid>,
-    /// How many at the most.
-    pub limit: u16,
+    /// Which part.
+    pub page: PageAt,
+}
+
+/// What lists of operations can be filtered and sorted by.
+pub const FIELDS: &[Field] = &[
+    Field { sortable: true, ..field("id", Place::Id, Kind::Uuid) },
+    field("status", Place::Column("/status"), Kind::Enum(STATUSES)),
+    field("project_id", Place::Column("/project_id"), Kind::Uuid),
+    field("resource_id", Place::Column("/resource/id"), Kind::Uuid),
+    field("instance_id", Place::Column("/resource/instance_id"), Kind::Uuid),
+    // The id says it.
+    Field { sortable: true, ..field("created_at", Place::CreatedAt, Kind::Time) },
+];
+
+/// Members of operations as lists have them.
+pub const MEMBERS: &[&str] = &[
+    "id",
+    "action",
+    "status",
+    "project_id",
+    "resource",
+    "generation",
+    "parameters",
+    "actor",
+    "request_id",
+    "error",
+    "created_at",
+    "updated_at",
+    "finished_at",
+];
+
+const STATUSES: &[EnumVariant] = &{
+    let mut all = [EnumVariant { name: "", doc: "" }; OperationStatus::ALL.len()];
+    let mut index = 0;
+    while index < all.len() {
+        all[index].name = OperationStatus::ALL[index].as_str();
+        index += 1;
+    }
+    all
+};
+
+const fn field(name: &'static str, place: Place, kind: Kind) -> Field {
+    Field { name, place, kind, nullable: false, sortable: false }
 }
 
 impl Operations {
@@ -74,7 +111,7 @@ impl Operations {
         }
     }
 
-    /// A page of the operations on resources that the caller may read, the newest first.
+    /// A page of the operations on resources that the caller may read.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -92,11 +129,11 @@ impl Operations {
                 None => visible.push((sees, vec![(ty.slug, ty.plural)])),
             }
         }
-        let Asked { project, resource, statuses, before, limit } = asked;
-        let filter = OperationFilter { visible, project, resource, statuses, before, limit };
-        let mut items = self.store.operations(&filter).await?;
-        let has_more = items.len() > usize::from(limit);
-        items.truncate(limit.into());
+        let Asked { project, page } = asked;
+        let limit = usize::from(page.limit);
+        let mut items = self.store.operations(&OperationFilter { visible, project, page }).await?;
+        let has_more = items.len() > limit;
+        items.truncate(limit);
         Ok(Listed { items, has_more })
     }
 

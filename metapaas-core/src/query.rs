@@ -14,6 +14,7 @@ mod selector;
 #[cfg(test)]
 mod tests;
 
+pub use self::evaluate::Listable;
 pub use self::fields::{Field, Fields, Place};
 pub use self::filter::{Comparison, Filter, LabelTest, Test};
 pub use self::literal::{Kind, Literal};

@@ -6,6 +6,7 @@ mod brute_force;
 mod check;
 mod explain;
 mod followers;
+mod lists;
 mod members;
 mod owners;
 mod roles;
@@ -35,7 +36,10 @@ use uuid::Uuid;
 
 const KEY: &[u8] = b"a signing key of thirty-two bytes";
 const PASSWORD: &str = "a password for tests";
-const ALL: PageAt = PageAt { after: None, limit: 100 };
+
+fn all() -> PageAt {
+    PageAt::first(100)
+}
 
 /// An installation after its first start.
 struct World {
@@ -116,9 +120,7 @@ impl World {
 
     async fn audit(&self) -> Vec<AuditRecord> {
         let allowed = self.admin().await.may(&AUDIT, Action::List);
-        let mut page = self.iam.list_audit(&allowed, &AuditFilter::default(), ALL).await.unwrap();
-        page.items.reverse();
-        page.items
+        self.iam.list_audit(&allowed, &AuditFilter::default(), all()).await.unwrap().items
     }
 
     /// A user as it is now.
@@ -152,7 +154,7 @@ impl World {
     /// The binding by which a user or service account owns the platform.
     async fn platform_binding(&self, principal: &str) -> Binding {
         let allowed = self.admin().await.may(&BINDINGS, Action::List);
-        let bindings = self.iam.list_bindings(&allowed, Some(PLATFORM_PROJECT), ALL).await.unwrap();
+        let bindings = self.iam.list_bindings(&allowed, Some(PLATFORM_PROJECT), all()).await.unwrap();
         bindings.items.into_iter().find(|binding| binding.principal.name == principal).unwrap()
     }
 

@@ -22,6 +22,7 @@ mod faults;
 mod golden;
 mod iam;
 mod iam_changes;
+mod iam_lists;
 mod iam_watch;
 mod idempotency;
 mod lifecycle;

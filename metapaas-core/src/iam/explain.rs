@@ -144,7 +144,7 @@ impl Iam {
                     Ok(id) => self.store().service_account(id).await?,
                     Err(_) => {
                         let within = Projects::Some([project].into());
-                        let page = PageAt { after: None, limit: 1 };
+                        let page = PageAt::first(1);
                         self.store().service_accounts(&within, None, Some(key), page).await?.items.pop()
                     }
                 };
@@ -176,7 +176,7 @@ impl Iam {
     ) -> Result<Vec<String>, Error> {
         let built_in = Role::ALL.into_iter().find(|role| missing.iter().all(|need| need.is_of(*role)));
         let within = if sees { vec![project, PLATFORM_PROJECT] } else { vec![PLATFORM_PROJECT] };
-        let page = PageAt { after: None, limit: LOOKED_AT };
+        let page = PageAt::first(LOOKED_AT);
         let own = self.store().roles(&Projects::Some(within.into()), None, page).await?.items;
         let fits = |patterns: &[Pattern]| {
             missing.iter().all(|need| patterns.iter().any(|pattern| need.is_given_by(pattern)))
@@ -189,9 +189,9 @@ impl Iam {
     /// Principals who may make bindings in `project`.
     async fn who_can_grant(&self, registry: &Registry, project: Uuid) -> Result<Vec<Principal>, Error> {
         let binds = find(registry, &BINDINGS.permission(crate::descriptor::Action::Create))?;
-        let page = PageAt { after: None, limit: LOOKED_AT };
+        let page = PageAt::first(LOOKED_AT);
         let within = Projects::Some([project, PLATFORM_PROJECT].into());
-        let roles = self.store().roles(&within, None, page).await?.items;
+        let roles = self.store().roles(&within, None, page.clone()).await?.items;
         let gives = |role: &str, id: Option<Uuid>| match (Role::parse(role), id) {
             (Some(role), _) => binds.is_of(role),
             (None, Some(id)) => roles

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::body::Body;
@@ -148,7 +148,7 @@ impl Iam {
     }
 
     /// A page of the roles that can be given in `project`, or of all that the caller may see: those of its projects,
-    /// those of the platform, then the ones that are built in.
+    /// those of the platform, and the ones that are built in, whose ids come after all others.
     ///
     /// # Errors
     /// `NotFound` for a project that the caller may not see.
@@ -167,16 +167,19 @@ impl Iam {
             }
             None => with_platform(allowed.sees()),
         };
+        let PageAt { listing, limit } = page.clone();
         let mine = self.store().roles(&projects, None, page).await?;
-        let mut items: Vec<RoleEntry> = mine.items.into_iter().map(RoleEntry::from).collect();
-        // Their ids come after all others.
-        let rest = Role::ALL.into_iter().filter(|role| page.after.is_none_or(|after| role.id() > after));
-        let room = usize::from(page.limit) - items.len();
-        let has_more = mine.has_more || rest.clone().count() > room;
-        if !mine.has_more {
-            items.extend(rest.take(room).map(|role| RoleEntry::built_in(registry, role)));
-        }
-        Ok(Listed { items, has_more })
+        let placed = |role: RoleEntry| (listing.order.position(&json!(role)), role);
+        let built_in = Role::ALL.into_iter().map(|role| RoleEntry::built_in(registry, role));
+        let built_in = built_in.filter(|role| listing.filter.accepts(&json!(role))).map(placed);
+        let built_in = built_in.filter(|(place, _)| {
+            listing.after.as_ref().is_none_or(|after| listing.order.compare(place, after).is_gt())
+        });
+        let mut items: Vec<_> = mine.items.into_iter().map(RoleEntry::from).map(placed).collect();
+        items.extend(built_in);
+        items.sort_by(|(one, _), (other, _)| listing.order.compare(one, other));
+        let has_more = mine.has_more || items.len() > usize::from(limit);
+        Ok(Listed { items: items.into_iter().take(limit.into()).map(|(_, role)| role).collect(), has_more })
     }
 
     /// The role of that id, or of that name in `project` or in all projects that the caller may see.
@@ -302,7 +305,7 @@ impl Iam {
                     Some(_) => return Err(not_found(key)),
                     None => sees.clone(),
                 };
-                let page = PageAt { after: None, limit: 2 };
+                let page = PageAt::first(2);
                 let mut found = self.store().roles(&within, Some(key), page).await?.items;
                 if found.len() > 1 {
                     let text =

@@ -286,7 +286,7 @@ impl Iam {
                 found.filter(|found| project.is_none_or(|project| found.project_id == project))
             }
             Err(_) if is_dns_name(key) => {
-                let page = PageAt { after: None, limit: 2 };
+                let page = PageAt::first(2);
                 let found = self.store().service_accounts(allowed.sees(), project, Some(key), page).await?;
                 if found.items.len() > 1 {
                     let text = format!(

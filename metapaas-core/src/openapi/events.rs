@@ -4,11 +4,13 @@ use utoipa::openapi::PathItem;
 use utoipa::openapi::Type;
 use utoipa::openapi::path::HttpMethod;
 
-use super::Parts;
 use super::build::{
     ObjectExt, OperationExt, answer, any, id, integer, nullable, open, operation, or_stream, page_of, query,
     shared_parameter, string, time,
 };
+use super::{Parts, lists};
+use crate::query::Fields;
+use crate::store::events::{FIELDS, MEMBERS};
 
 /// `/v1/events`.
 pub(super) fn add(parts: &mut Parts) {
@@ -37,19 +39,15 @@ pub(super) fn add(parts: &mut Parts) {
     for (name, schema) in schemas {
         parts.components.schemas.insert(name.into(), schema.into());
     }
-    let order = string("").enum_values(Some(["seq", "seq desc"]));
     let word = |name: &str, doc: &str| query(name, string("").max_length(Some(256)), doc);
     let list = operation("events_list", "events", "List events, the newest first")
         .for_users()
         .parameter_ref(shared_parameter("Limit"))
         .parameter_ref(shared_parameter("PageToken"))
         .parameter_ref(shared_parameter("LastEventId"))
-        .parameter(query("order_by", order, "`seq` is the oldest first. A stream always goes that way."))
         .parameter_ref(shared_parameter("ProjectId"))
         .parameter(word("type", "Only of this instance type and what is below."))
         .parameter(word("plural", "Only of types with this plural."))
-        .parameter(query("resource_id", id(""), "Only of this resource."))
-        .parameter(query("instance_id", id(""), "Only of this instance and what is below it."))
         .parameter(word("action", "Only of this action."))
         .parameter(word("actor", "Only by whoever has this name or id."))
         .parameter(word("request_id", "Only of this request."))
@@ -57,5 +55,6 @@ pub(super) fn add(parts: &mut Parts) {
         .parameter(query("until", time(""), "Only before."))
         .response("200", or_stream(answer("A page, or a stream.", Some("EventList"), &[])))
         .errors(&[400, 403, 410, 429]);
+    let list = lists::add(list, &Fields::new(FIELDS), MEMBERS);
     parts.paths.paths.insert("/v1/events".into(), PathItem::new(HttpMethod::Get, list));
 }

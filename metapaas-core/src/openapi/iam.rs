@@ -5,12 +5,15 @@ mod schemas;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, Parameter, PathItemBuilder};
 use utoipa::openapi::{PathItem, Ref};
 
-use super::Parts;
 use super::build::{
     JSON, OperationExt, answer, body, id, operation, or_stream, path, query, shared_parameter, string, time,
 };
+use super::{Parts, lists};
 use crate::descriptor::{Action, TypeDescriptor};
-use crate::iam::{AUDIT, BINDINGS, PROJECTS, ROLES, SERVICE_ACCOUNTS, TOKENS, USERS};
+use crate::iam::{
+    AUDIT_LIST, BINDING_LIST, IamList, PROJECT_LIST, ROLE_LIST, SERVICE_ACCOUNT_LIST, TOKEN_LIST, USER_LIST,
+};
+use crate::query::Fields;
 
 const TAG: &str = "iam";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -27,31 +30,33 @@ pub(super) fn add(parts: &mut Parts) {
     sessions(&mut put);
 
     let user = || path("user", string(""), "The user's `id` or `name`.");
-    put("/v1/iam/users", Kind::new(&USERS, "User", "a user").collection(&[], Some("IamUserCreated")));
-    put("/v1/iam/users/{user}", Kind::new(&USERS, "User", "a user").row(&[user()], true));
+    put("/v1/iam/users", Kind::new(&USER_LIST, "User", "a user").collection(&[], Some("IamUserCreated")));
+    put("/v1/iam/users/{user}", Kind::new(&USER_LIST, "User", "a user").row(&[user()], true));
 
     let project = || path("project", string(""), "The project's `id` or `name`.");
-    let projects = Kind::new(&PROJECTS, "Project", "a project");
+    let projects = Kind::new(&PROJECT_LIST, "Project", "a project");
     put("/v1/iam/projects", projects.collection(&[], None));
     put("/v1/iam/projects/{project}", projects.row(&[project()], true));
 
     let role = || path("role", string(""), "The role's `id` or `name`.");
-    let roles = Kind::new(&ROLES, "Role", "a role").in_projects();
+    let roles = Kind::new(&ROLE_LIST, "Role", "a role");
     put("/v1/iam/roles", roles.collection(&[], None));
     put("/v1/iam/roles/{role}", roles.row(&[role()], true));
     put("/v1/iam/audit", PathItem::new(HttpMethod::Get, audit()));
 
     let binding = || path("binding", id(""), "The binding's `id`.");
-    let bindings = Kind::new(&BINDINGS, "Binding", "a binding");
-    put("/v1/iam/bindings/{binding}", bindings.row(&[binding()], false));
-    put("/v1/iam/bindings", bindings.in_projects().collection(&[], None));
+    // A binding has no name, which a project would tell from others.
+    let bindings = || Kind::new(&BINDING_LIST, "Binding", "a binding");
+    let row = Kind { takes_project: false, ..bindings() };
+    put("/v1/iam/bindings/{binding}", row.row(&[binding()], false));
+    put("/v1/iam/bindings", bindings().collection(&[], None));
 
     let account = || path("service_account", string(""), "The service account's `id` or `name`.");
-    let accounts = Kind::new(&SERVICE_ACCOUNTS, "ServiceAccount", "a service account").in_projects();
+    let accounts = Kind::new(&SERVICE_ACCOUNT_LIST, "ServiceAccount", "a service account");
     put("/v1/iam/service-accounts", accounts.collection(&[], None));
     put("/v1/iam/service-accounts/{service_account}", accounts.row(&[account()], true));
 
-    let tokens = Kind::new(&TOKENS, "Token", "a token of a service account").in_projects();
+    let tokens = Kind::new(&TOKEN_LIST, "Token", "a token of a service account");
     put(
         "/v1/iam/service-accounts/{service_account}/tokens",
         tokens.collection(&[account()], Some("IamTokenCreated")),
@@ -98,8 +103,8 @@ fn sessions(put: &mut impl FnMut(&str, PathItem) -> Option<PathItem>) {
 /// Who changed or was denied what.
 fn audit() -> OperationBuilder {
     let filter = |name: &str, schema, doc: &str| query(name, schema, doc);
-    operation("iam_audit_list", TAG, "List the audit, newest first")
-        .permission(&AUDIT.permission(Action::List))
+    let list = operation("iam_audit_list", TAG, "List the audit, newest first")
+        .permission(&AUDIT_LIST.ty.permission(Action::List))
         .for_users()
         .parameter_ref(shared_parameter("Limit"))
         .parameter_ref(shared_parameter("PageToken"))
@@ -111,12 +116,14 @@ fn audit() -> OperationBuilder {
         .parameter(filter("since", time(""), "Not before."))
         .parameter(filter("until", time(""), "Before."))
         .response("200", answer("A page.", Some("IamAuditList"), &[]))
-        .errors(&[400, 403, 404])
+        .errors(&[400, 403, 404, 410]);
+    lists::add(list, &Fields::new(AUDIT_LIST.fields), AUDIT_LIST.members)
 }
 
 /// A type of the issuer, with the names that its operations go by.
 struct Kind {
     ty: &'static TypeDescriptor,
+    list: &'static IamList,
     schema: String,
     one: &'static str,
     /// Whether requests may name a project.
@@ -124,12 +131,9 @@ struct Kind {
 }
 
 impl Kind {
-    fn new(ty: &'static TypeDescriptor, schema: &str, one: &'static str) -> Self {
-        Self { ty, schema: format!("Iam{schema}"), one, takes_project: false }
-    }
-
-    fn in_projects(self) -> Self {
-        Self { takes_project: true, ..self }
+    fn new(list: &'static IamList, schema: &str, one: &'static str) -> Self {
+        let takes_project = list.takes_project;
+        Self { ty: list.ty, list, schema: format!("Iam{schema}"), one, takes_project }
     }
 
     /// `created` is the schema of what a create answers, where it is not the usual one.
@@ -162,7 +166,7 @@ impl Kind {
                 or_stream(answer("A page, or a stream.", Some(&format!("{}List", self.schema)), &[])),
             )
             .errors(&[400, 403, 410, 429]);
-        self.in_project(list)
+        lists::add(self.in_project(list), &Fields::new(self.list.fields), self.list.members)
     }
 
     fn row(&self, own: &[Parameter], has_update: bool) -> PathItem {

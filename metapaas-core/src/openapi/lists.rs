@@ -1,4 +1,4 @@
-//! Parameters of a type's list: equality by field, `filter`, `label_selector` and `order_by`.
+//! Parameters of a list: equality by field, `filter`, `label_selector` and `order_by`.
 
 use serde_json::json;
 use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
@@ -12,13 +12,18 @@ use crate::resource::member_names;
 use crate::status::Status;
 
 /// Adds the parameters of lists of `ty`, but for the page and the project.
-pub(super) fn add(operation: OperationBuilder, ty: &'static TypeDescriptor) -> OperationBuilder {
-    let fields = Fields::of(ty);
-    let mut operation = operation
-        .description(Some(description(ty, &fields)))
-        .parameter_ref(shared_parameter("Filter"))
-        .parameter_ref(shared_parameter("LabelSelector"))
-        .parameter(order_by(&fields));
+pub(super) fn add_of(operation: OperationBuilder, ty: &'static TypeDescriptor) -> OperationBuilder {
+    add(operation, &Fields::of(ty), &member_names(ty))
+}
+
+/// The same for a list whose rows have those fields and members.
+pub(super) fn add(operation: OperationBuilder, fields: &Fields, members: &[&str]) -> OperationBuilder {
+    let mut operation =
+        operation.description(Some(description(fields, members))).parameter_ref(shared_parameter("Filter"));
+    if fields.get("labels").is_some() {
+        operation = operation.parameter_ref(shared_parameter("LabelSelector"));
+    }
+    operation = operation.parameter(order_by(fields));
     // These have, or are, parameters of their own; `filter` takes fields of any name.
     let reserved =
         ["labels", "project_id", "limit", "page_token", "filter", "label_selector", "order_by", "fields"];
@@ -30,13 +35,13 @@ pub(super) fn add(operation: OperationBuilder, ty: &'static TypeDescriptor) -> O
 }
 
 /// What cannot be said in a parameter: an answer with `fields` lacks members that its schema requires.
-fn description(ty: &'static TypeDescriptor, fields: &Fields) -> String {
+fn description(fields: &Fields, members: &[&str]) -> String {
     format!(
         "Can be filtered by {}; can be sorted by {}.\n\n`fields=id,status` (not a parameter here, since the answers \
          then lack members that their schema requires) answers these members alone, of {}.",
         fields.filterable(),
         fields.sortable(),
-        member_names(ty).join(", ")
+        members.join(", ")
     )
 }
 
@@ -64,7 +69,7 @@ fn several(name: &str, values: ArrayBuilder, doc: &str, explode: bool) -> Parame
 fn value(kind: Kind) -> ObjectBuilder {
     match kind {
         Kind::Bool => ObjectBuilder::new().schema_type(Type::Boolean),
-        Kind::Int => super::build::integer(""),
+        Kind::Int => super::build::integer("").minimum(Some(i64::MIN)).maximum(Some(i64::MAX)),
         Kind::Float => ObjectBuilder::new().schema_type(Type::Number),
         // A request cannot hold NUL in a value.
         Kind::Text => string("").pattern(Some("^[^\\u0000]*$")),

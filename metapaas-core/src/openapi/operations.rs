@@ -5,14 +5,17 @@ use utoipa::openapi::path::{HttpMethod, PathItemBuilder};
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder};
 use utoipa::openapi::{Components, PathItem, Type};
 
-use super::Parts;
 use super::build::{
     JSON, ObjectExt, OperationExt, answer, any, array, body, boolean, closed, id, integer, nullable, open,
     operation, page_of, path, query, schema, shared_parameter, string, time,
 };
+use super::{Parts, lists};
 use crate::descriptor::Action;
 use crate::iam::PROJECTS;
-use crate::store::OperationStatus;
+use crate::operations::{FIELDS, MEMBERS};
+use crate::query::Fields;
+use crate::registry::Registry;
+use crate::store::{OperationStatus, quota_resources};
 
 /// The schemas that every document has, since every type may have actions, and run commands.
 pub(super) fn schemas(components: &mut Components) {
@@ -66,25 +69,23 @@ pub(super) fn schemas(components: &mut Components) {
 }
 
 /// The paths.
-pub(super) fn add(parts: &mut Parts) {
+pub(super) fn add(parts: &mut Parts, registry: &Registry) {
     operations(parts);
-    quotas(parts);
+    quotas(parts, registry);
 }
 
 fn operations(parts: &mut Parts) {
     const TAG: &str = "operations";
     parts.tag(TAG, "What became of actions. Whoever may read a resource may read its operations.");
     parts.components.schemas.insert("OperationList".into(), page_of("Operation").into());
-    let statuses = array(status(), "");
     let list = operation("operations_list", TAG, "List operations, the newest first")
         .for_users()
         .parameter_ref(shared_parameter("Limit"))
         .parameter_ref(shared_parameter("PageToken"))
         .parameter_ref(shared_parameter("ProjectId"))
-        .parameter(query_of("status", statuses, "Only those in one of these states; may be repeated."))
-        .parameter(query("resource_id", id(""), "Only those of this resource."))
         .response("200", answer("A page.", Some("OperationList"), &[]))
-        .errors(&[400]);
+        .errors(&[400, 410]);
+    let list = lists::add(list, &Fields::new(FIELDS), MEMBERS);
     put(parts, "/v1/operations", PathItem::new(HttpMethod::Get, list));
 
     let one = || path("id", id(""), "The operation's `id`.");
@@ -109,7 +110,7 @@ fn operations(parts: &mut Parts) {
     put(parts, "/v1/operations/{id}/actions/cancel", cancel.build());
 }
 
-fn quotas(parts: &mut Parts) {
+fn quotas(parts: &mut Parts, registry: &Registry) {
     const TAG: &str = "quotas";
     parts.tag(TAG, "How much each project may have.");
     let resource = open("A kind of resource.")
@@ -129,6 +130,7 @@ fn quotas(parts: &mut Parts) {
         "limits",
         ObjectBuilder::new()
             .description(Some("What is not named has no limit."))
+            .property_names(Some(string("").enum_values(Some(quota_resources(registry)))))
             .additional_properties(Some(integer("").minimum(Some(0)))),
     );
     parts.components.schemas.insert("Quota".into(), quota.into());
@@ -159,15 +161,6 @@ fn quotas(parts: &mut Parts) {
 
 fn status() -> ObjectBuilder {
     string("").enum_values(Some(OperationStatus::ALL.map(OperationStatus::as_str)))
-}
-
-fn query_of(
-    name: &str,
-    schema: impl Into<utoipa::openapi::RefOr<utoipa::openapi::Schema>>,
-    doc: &str,
-) -> utoipa::openapi::path::Parameter {
-    let parameter = utoipa::openapi::path::ParameterBuilder::from(query(name, string(""), doc));
-    parameter.schema(Some(schema)).build()
 }
 
 fn put(parts: &mut Parts, path: &str, item: PathItem) {

@@ -131,7 +131,7 @@ impl Operations<'_> {
             .parameter_ref(shared_parameter("Limit"))
             .parameter_ref(shared_parameter("PageToken"))
             .parameter_ref(shared_parameter("LastEventId"));
-        let list = super::lists::add(self.in_project(list), ty)
+        let list = super::lists::add_of(self.in_project(list), ty)
             .response("200", or_stream(answer("A page, or a stream.", Some(&self.names.list), &[])))
             .errors(&[400, 403, 410, 429]);
         let list = if ty.is_instance() { list } else { list.errors(&[404, 409]) };

@@ -36,6 +36,8 @@ pub enum Place {
     Labels,
     /// The field of the type with that index.
     Spec(usize),
+    /// The column of that name, which answers have at this JSON pointer: rows that are of no type.
+    Column(&'static str),
 }
 
 /// All fields of a type that lists can be filtered by.
@@ -45,6 +47,11 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// Those of rows that are of no type.
+    pub fn new(all: &[Field]) -> Self {
+        Self { all: all.to_vec() }
+    }
+
     /// Those of `ty`: id, project, name or key, status, time of creation, labels, and the type's own fields that are
     /// unique or refer to other rows.
     pub fn of(ty: &'static TypeDescriptor) -> Self {

@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use super::TEXT_MAX;
+use super::evaluate::Listable;
 use super::fields::{Field, Fields, Place};
 use super::page::After;
 use super::scanner::{Mistake, Scanner};
-use crate::resource::Resource;
 
 /// Most fields of an order.
 const KEYS_MAX: usize = 8;
@@ -30,6 +30,9 @@ pub struct SortKey {
 }
 
 impl Order {
+    /// The last that was made comes first.
+    pub const NEWEST_FIRST: Self = Self { keys: Vec::new(), id_descends: true };
+
     /// Reads `order_by`.
     ///
     /// # Errors
@@ -93,21 +96,21 @@ impl Order {
     }
 
     /// Where a row stands in it.
-    pub fn position(&self, row: &Resource) -> After {
-        After { keys: self.keys.iter().map(|key| key.field.value(row)).collect(), id: row.meta.id }
+    pub fn position(&self, row: &impl Listable) -> After {
+        After { keys: self.keys.iter().map(|key| row.value(&key.field)).collect(), id: row.id() }
     }
 
-    /// Which of two rows comes first.
-    pub fn compare(&self, one: &Resource, other: &Resource) -> Ordering {
+    /// Which of two rows comes first, by where they stand.
+    pub fn compare(&self, one: &After, other: &After) -> Ordering {
         let directed = |order: Ordering, descends: bool| if descends { order.reverse() } else { order };
-        let by_keys = self.keys.iter().map(|key| {
-            let order = match (key.field.value(one), key.field.value(other)) {
-                (Some(one), Some(other)) => one.compare(&other),
+        let by_keys = self.keys.iter().zip(one.keys.iter().zip(&other.keys)).map(|(key, values)| {
+            let order = match values {
+                (Some(one), Some(other)) => one.compare(other),
                 (one, other) => one.is_none().cmp(&other.is_none()),
             };
             directed(order, key.descends)
         });
-        let by_id = directed(one.meta.id.cmp(&other.meta.id), self.id_descends);
+        let by_id = directed(one.id.cmp(&other.id), self.id_descends);
         by_keys.fold(Ordering::Equal, Ordering::then).then(by_id)
     }
 }

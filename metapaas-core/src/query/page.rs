@@ -36,9 +36,9 @@ pub enum TokenError {
     TooOld,
 }
 
-const VERSION: u8 = b'2';
+const VERSION: u8 = b'3';
 /// Versions that there were.
-const OLD: &[u8] = b"1";
+const OLD: &[u8] = b"12";
 
 impl PageToken {
     /// Tokens of that filter and order over the rows that `place` stands for.

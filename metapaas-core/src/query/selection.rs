@@ -1,10 +1,10 @@
 //! [`Selection`]: `fields=id,name`, the members that an answer is to have.
 
 use serde::ser::{Serialize, Serializer};
+use serde_json::Value;
 
-use crate::descriptor::TypeDescriptor;
 use crate::error::Problem;
-use crate::resource::{Resource, member_names};
+use crate::resource::Resource;
 
 /// Which members of a resource an answer has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +13,11 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Reads `fields`.
+    /// Reads `fields` of answers that have the members `known`.
     ///
     /// # Errors
-    /// Every name that is no member of the type's answers.
-    pub fn parse(ty: &'static TypeDescriptor, text: &str) -> Result<Self, Vec<Problem>> {
-        let known = member_names(ty);
+    /// Every name that is no member.
+    pub fn parse(known: &[&'static str], text: &str) -> Result<Self, Vec<Problem>> {
         let mut names = Vec::new();
         let mut problems = Vec::new();
         for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
@@ -39,6 +38,14 @@ impl Selection {
     /// Whether answers have it.
     pub fn has(&self, name: &str) -> bool {
         self.names.contains(&name)
+    }
+
+    /// What was asked for of a row.
+    pub fn of(&self, row: Value) -> Value {
+        match row {
+            Value::Object(members) => members.into_iter().filter(|(name, _)| self.has(name)).collect(),
+            other => other,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod position;
 mod read;
 mod retire;
 
-pub use self::history::{Event, EventFilter, EventOrder, EventRange, Readable};
+pub use self::history::{Event, EventFilter, EventOrder, EventRange, FIELDS, MEMBERS, Readable};
 pub use self::position::Decided;
 pub use self::read::{Change, ChangeAction, Changes, ChangesOf, RowsOf};
 

@@ -45,7 +45,7 @@ pub fn framework_schema() -> Schema {
 fn projects() -> Table {
     Table::new(vec![
         uuid("id"),
-        text("name"),
+        text("name").by_bytes(),
         text("description"),
         time("created_at"),
         time("updated_at"),
@@ -53,14 +53,15 @@ fn projects() -> Table {
         time("deleting_at").nullable(),
     ])
     .unique(PROJECTS, &["name"])
+    .index(PROJECTS, &["created_at", "id"])
 }
 
 fn users() -> Table {
     Table::new(vec![
         uuid("id"),
-        text("name"),
+        text("name").by_bytes(),
         text("password_hash").nullable(),
-        text("email").nullable(),
+        text("email").nullable().by_bytes(),
         bool("disabled"),
         bool("must_change_password"),
         time("created_at"),
@@ -71,13 +72,16 @@ fn users() -> Table {
         time("locked_until").nullable(),
     ])
     .unique("metapaas_users", &["name"])
+    .index("metapaas_users", &["email", "id"])
+    .index("metapaas_users", &["disabled", "id"])
+    .index("metapaas_users", &["created_at", "id"])
 }
 
 fn service_accounts() -> Table {
     Table::new(vec![
         uuid("id"),
         uuid("project_id").restrict(PROJECTS),
-        text("name"),
+        text("name").by_bytes(),
         text("description"),
         bool("disabled"),
         time("created_at"),
@@ -85,6 +89,9 @@ fn service_accounts() -> Table {
         int("revision"),
     ])
     .unique("metapaas_service_accounts", &["project_id", "name"])
+    .index("metapaas_service_accounts", &["name", "id"])
+    .index("metapaas_service_accounts", &["disabled", "id"])
+    .index("metapaas_service_accounts", &["created_at", "id"])
 }
 
 fn service_tokens() -> Table {
@@ -99,6 +106,7 @@ fn service_tokens() -> Table {
     ])
     .unique("metapaas_service_tokens", &["token_hash"])
     .index("metapaas_service_tokens", &["service_account_id"])
+    .index("metapaas_service_tokens", &["service_account_id", "created_at", "id"])
 }
 
 fn bindings() -> Table {
@@ -107,7 +115,7 @@ fn bindings() -> Table {
         uuid("project_id").restrict(PROJECTS),
         text("principal_kind"),
         uuid("principal_id"),
-        text("role"),
+        text("role").by_bytes(),
         time("created_at"),
         // The role by that name, unless it is built in.
         uuid("role_id").nullable().restrict("metapaas_roles"),
@@ -115,6 +123,9 @@ fn bindings() -> Table {
     .unique("metapaas_bindings", &["project_id", "principal_kind", "principal_id", "role"])
     .index("metapaas_bindings", &["principal_id"])
     .index("metapaas_bindings", &["role_id"])
+    .index("metapaas_bindings", &["principal_kind", "id"])
+    .index("metapaas_bindings", &["role", "id", "project_id"])
+    .index("metapaas_bindings", &["created_at", "id"])
 }
 
 fn sessions() -> Table {
@@ -250,7 +261,7 @@ fn roles() -> Table {
     Table::new(vec![
         uuid("id"),
         uuid("project_id").restrict(PROJECTS),
-        text("name"),
+        text("name").by_bytes(),
         text("description"),
         json("permissions"),
         time("created_at"),
@@ -258,6 +269,8 @@ fn roles() -> Table {
         int("revision"),
     ])
     .unique("metapaas_roles", &["project_id", "name"])
+    .index("metapaas_roles", &["name", "id"])
+    .index("metapaas_roles", &["created_at", "id"])
 }
 
 /// Users as OIDC issuers know them.
@@ -299,6 +312,8 @@ fn operations() -> Table {
     .index("metapaas_operations", &["instance_id", "finished_at"])
     .index("metapaas_operations", &["project_id", "id"])
     .index("metapaas_operations", &["finished_at"])
+    .index("metapaas_operations", &["resource_id", "id"])
+    .index("metapaas_operations", &["status", "id"])
 }
 
 /// Limits of projects, and what is reserved of each. A project without a limit has no row.

@@ -16,9 +16,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use sea_query::{
-    DeleteStatement, Expr, ExprTrait, InsertStatement, Order, Query, SelectStatement, UpdateStatement,
-};
+use sea_query::{DeleteStatement, Expr, ExprTrait, InsertStatement, Query, SelectStatement, UpdateStatement};
 use serde::Serializer;
 use uuid::Uuid;
 
@@ -33,11 +31,12 @@ use self::settings::SettingSql;
 use self::users::UserSql;
 use super::database::{Database, Tx};
 use super::error::StoreError;
-use super::resources::Effect;
+use super::resources::{Effect, first_args, narrow};
 use super::statement::{Dialect, Statement, slot};
 use super::value::{Arg, Row};
 use crate::authz::Projects;
 use crate::error::Error;
+use crate::query::{After, Listing, Order};
 use crate::resource::rfc3339;
 
 /// The identity tables of one database.
@@ -68,7 +67,7 @@ struct IamSql {
     settings: SettingSql,
 }
 
-/// Some rows in the order of their ids, which is the order of creation.
+/// Some rows of a list, in its order.
 #[derive(Clone, Debug)]
 pub struct Listed<T> {
     /// The rows.
@@ -78,12 +77,31 @@ pub struct Listed<T> {
 }
 
 /// Which part of a list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PageAt {
-    /// The id of the last row before it.
-    pub after: Option<Uuid>,
+    /// Which rows, in which order, after which one.
+    pub listing: Listing,
     /// How many rows at the most.
     pub limit: u16,
+}
+
+impl PageAt {
+    /// All rows in the order of their ids, from the first on.
+    pub fn first(limit: u16) -> Self {
+        Self { listing: Listing::default(), limit }
+    }
+
+    /// All rows, the last that was made first.
+    pub fn newest(limit: u16) -> Self {
+        Self { listing: Listing { order: Order::NEWEST_FIRST, ..Listing::default() }, limit }
+    }
+
+    /// The same from after a row on.
+    #[must_use]
+    pub fn after(mut self, id: Option<Uuid>) -> Self {
+        self.listing.after = id.map(|id| After { keys: Vec::new(), id });
+        self
+    }
 }
 
 impl IamStore {
@@ -147,17 +165,16 @@ impl IamStore {
         self.database.write(action, move |tx| work(IamTx { tx, sql })).await
     }
 
-    /// One page of `listing`.
+    /// One page of the rows of `source`.
     async fn list<T>(
         &self,
         action: &'static str,
-        listing: Listing<'_>,
+        source: Source<'_>,
         page: PageAt,
         read: fn(&Row) -> Result<T, StoreError>,
     ) -> Result<Listed<T>, StoreError> {
-        let Listing { table, mut select, having, within } = listing;
-        // One more than asked for tells whether there is a next page.
-        let mut args = vec![Arg::from(i64::from(page.limit) + 1)];
+        let Source { table, mut select, having, within } = source;
+        let mut args = first_args(&page.listing, page.limit);
         let mut next_slot = |arg: Arg| {
             args.push(arg);
             slot(args.len() - 1)
@@ -172,12 +189,9 @@ impl IamStore {
             let projects: Vec<Expr> = projects.iter().map(|project| next_slot(Arg::from(*project))).collect();
             select.and_where(Expr::col((table, column)).is_in(projects));
         }
-        if let Some(after) = page.after {
-            select.and_where(Expr::col((table, "id")).gt(next_slot(Arg::from(after))));
-        }
-        // The limit is a slot like all values: the first.
-        select.order_by((table, "id"), Order::Asc).limit(0);
-        let statement = Statement::new(self.database.dialect(), &select);
+        let dialect = self.database.dialect();
+        narrow(dialect, &mut select, &page.listing, &mut args);
+        let statement = Statement::new(dialect, &select);
         let rows = self.database.fetch(action, &statement, &args).await?;
         let limit = usize::from(page.limit);
         let items = rows.iter().take(limit).map(read).collect::<Result<_, _>>()?;
@@ -217,8 +231,8 @@ impl IamTx<'_> {
     }
 }
 
-/// What a list is made of.
-struct Listing<'a> {
+/// What a list is made of. No column of the statement goes by the same name as another.
+struct Source<'a> {
     table: &'static str,
     select: SelectStatement,
     /// Columns that must have that value.

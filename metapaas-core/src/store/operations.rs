@@ -2,7 +2,7 @@
 //! the work row of an instance goes only after its operations have ended.
 
 use chrono::{DateTime, Utc};
-use sea_query::{Alias, Expr, ExprTrait, Order, Query, SelectStatement, SimpleExpr};
+use sea_query::{Alias, Expr, ExprTrait, Query, SelectStatement, SimpleExpr};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use super::database::Tx;
 use super::error::StoreError;
+use super::iam::PageAt;
+use super::resources::{first_args, narrow};
 use super::statement::{Dialect, Statement, slot};
 use super::value::{Arg, Required, Row};
 use super::work::{Claim, held};
@@ -168,14 +170,8 @@ pub(crate) struct OperationFilter {
     pub(crate) visible: Vec<(Projects, Vec<(&'static str, &'static str)>)>,
     /// Only this project.
     pub(crate) project: Option<Uuid>,
-    /// Only this resource.
-    pub(crate) resource: Option<Uuid>,
-    /// Only these statuses; all when empty.
-    pub(crate) statuses: Vec<OperationStatus>,
-    /// Older than this one.
-    pub(crate) before: Option<Uuid>,
-    /// How many at the most.
-    pub(crate) limit: u16,
+    /// Which part.
+    pub(crate) page: PageAt,
 }
 
 /// Texts that do not depend on the request.
@@ -397,12 +393,12 @@ impl Store {
         Ok(())
     }
 
-    /// A page, the newest first, one more than the limit when there are more.
+    /// A page, and one more than the limit when there are more.
     pub(crate) async fn operations(
         &self,
         filter: &OperationFilter,
     ) -> Result<Vec<OperationRecord>, StoreError> {
-        let mut args = Vec::new();
+        let mut args = first_args(&filter.page.listing, filter.page.limit);
         let mut put = |arg: Arg| {
             args.push(arg);
             slot(args.len() - 1)
@@ -429,20 +425,9 @@ impl Store {
         if let Some(project) = filter.project {
             query.and_where(col("project_id").eq(put(project.into())));
         }
-        if let Some(resource) = filter.resource {
-            query.and_where(col("resource_id").eq(put(resource.into())));
-        }
-        if !filter.statuses.is_empty() {
-            let statuses: Vec<_> = filter.statuses.iter().map(|status| put(status.as_str().into())).collect();
-            query.and_where(col("status").is_in(statuses));
-        }
-        if let Some(before) = filter.before {
-            query.and_where(col("id").lt(put(before.into())));
-        }
-        let _ = put(Arg::from(i64::from(filter.limit) + 1));
-        // The limit is the number of a slot, as all numbers in statements are.
-        query.order_by(Alias::new("id"), Order::Desc).limit(args.len() as u64 - 1);
-        let statement = Statement::new(self.database.dialect(), &query);
+        let dialect = self.database.dialect();
+        narrow(dialect, &mut query, &filter.page.listing, &mut args);
+        let statement = Statement::new(dialect, &query);
         let rows = self.database.fetch("list operations", &statement, &args).await?;
         rows.iter().map(read).collect()
     }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 pub use self::act::ActionBegun;
 pub use self::dry_run::WouldBe;
+pub(in crate::store) use self::lists::{condition, first_args, narrow};
 pub use self::rows::Locator;
 use self::statements::slots;
 pub use self::write::{Effect, WriteOptions, Written};

@@ -311,6 +311,13 @@ impl Column {
         self
     }
 
+    /// The same, in the order of its bytes on both databases: lists are sorted by it.
+    #[must_use]
+    pub(super) const fn by_bytes(mut self) -> Self {
+        self.by_bytes = true;
+        self
+    }
+
     /// The same, holding an `id` of `table` that then cannot be deleted.
     #[must_use]
     pub(super) fn restrict(mut self, table: &str) -> Self {

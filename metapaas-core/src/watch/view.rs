@@ -71,7 +71,7 @@ impl Viewer {
     /// begins to match is added. A client that came back may hear of a deletion of a row that it does not have.
     pub(super) fn kind(&mut self, told: &Told, kind: Kind) -> Option<Kind> {
         let Some(filter) = &self.view.filter else { return Some(kind) };
-        let shows = kind != Kind::Deleted && matches!(&told.what, What::Row(row) if filter.accepts(row));
+        let shows = kind != Kind::Deleted && matches!(&told.what, What::Row(row) if filter.accepts(&**row));
         if shows {
             self.hidden.remove(&told.id);
             let was_shown = self.shown.contains(&told.id);

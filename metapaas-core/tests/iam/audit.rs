@@ -10,7 +10,7 @@ use metapaas_core::role::PLATFORM_PROJECT;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{ALL, PASSWORD, World, code, worlds};
+use super::{PASSWORD, World, all, code, worlds};
 
 impl World {
     /// Runs the writer to its end.
@@ -168,7 +168,7 @@ async fn owners_see_the_audit_of_their_projects_in_pages() {
         let list = olga.may(&AUDIT, Action::List);
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = PageAt { after, limit: 2 };
+            let page = PageAt::newest(2).after(after);
             let page = world.iam.list_audit(&list, &AuditFilter::default(), page).await.unwrap();
             after = page.items.last().map(|line| line.id);
             found.extend(page.items);
@@ -181,7 +181,7 @@ async fn owners_see_the_audit_of_their_projects_in_pages() {
         assert!(found.is_sorted_by(|one, other| one.id > other.id), "newest first");
         let vera = world.caller("a").await;
         let denied =
-            world.iam.list_audit(&vera.may(&AUDIT, Action::List), &AuditFilter::default(), ALL).await;
+            world.iam.list_audit(&vera.may(&AUDIT, Action::List), &AuditFilter::default(), all()).await;
         assert_eq!(code(denied), Some(ErrorCode::Forbidden));
 
         let list = world.admin().await.may(&AUDIT, Action::List);
@@ -206,7 +206,7 @@ async fn owners_see_the_audit_of_their_projects_in_pages() {
                 0,
             ),
         ] {
-            let page = world.iam.list_audit(&list, &filter, ALL).await.unwrap();
+            let page = world.iam.list_audit(&list, &filter, all()).await.unwrap();
             assert_eq!(page.items.len(), expected, "{filter:?}");
         }
     }

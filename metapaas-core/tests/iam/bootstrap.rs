@@ -8,7 +8,7 @@ use metapaas_core::role::Role;
 use metapaas_core::secret::KeyRing;
 use metapaas_core::testing::{postgres, sqlite};
 
-use super::{ALL, World, code, migrated};
+use super::{World, all, code, migrated};
 
 #[tokio::test]
 async fn the_first_start_makes_an_administrator_and_later_ones_nothing() {
@@ -22,7 +22,7 @@ async fn the_first_start_makes_an_administrator_and_later_ones_nothing() {
         let list = world.admin().await.may(&PROJECTS, Action::List);
         let mut names: Vec<String> = world
             .iam
-            .list_projects(&list, ALL)
+            .list_projects(&list, all())
             .await
             .unwrap()
             .items

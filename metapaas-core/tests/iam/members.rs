@@ -7,7 +7,7 @@ use metapaas_core::role::PLATFORM_PROJECT;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ALL, PASSWORD, binding, code, worlds};
+use super::{PASSWORD, all, binding, code, worlds};
 
 const FORBIDDEN: Option<ErrorCode> = Some(ErrorCode::Forbidden);
 const NOT_FOUND: Option<ErrorCode> = Some(ErrorCode::NotFound);
@@ -46,7 +46,7 @@ async fn owners_of_a_project_give_roles_in_it() {
             let seen = world.iam.get_binding(&caller.may(&BINDINGS, Action::Read), read).await;
             assert_eq!(code(seen), sees, "{who}");
             let listed =
-                world.iam.list_bindings(&caller.may(&BINDINGS, Action::List), None, ALL).await.unwrap();
+                world.iam.list_bindings(&caller.may(&BINDINGS, Action::List), None, all()).await.unwrap();
             assert_eq!(listed.items.iter().any(|one| one.id == read), sees.is_none(), "{who}");
             let delete = world.admin().await.may(&BINDINGS, Action::Delete);
             world.iam.delete_binding(&delete, read).await.unwrap();
@@ -89,7 +89,7 @@ async fn projects_are_made_by_the_platform_and_seen_by_their_members() {
             code(world.iam.create_project(&olga.may(&PROJECTS, Action::Create), &body).await),
             FORBIDDEN
         );
-        let seen = world.iam.list_projects(&olga.may(&PROJECTS, Action::List), ALL).await.unwrap();
+        let seen = world.iam.list_projects(&olga.may(&PROJECTS, Action::List), all()).await.unwrap();
         assert_eq!(seen.items.iter().map(|project| project.id).collect::<Vec<_>>(), [shop]);
         let read = olga.may(&PROJECTS, Action::Read);
         assert_eq!(code(world.iam.get_project(&read, "blog").await), NOT_FOUND);
@@ -166,7 +166,7 @@ async fn users_are_the_platforms_business() {
         let olga = world.member("olga", "owner", shop).await;
         let body = json!({"name": "ben", "password": PASSWORD});
         assert_eq!(code(world.iam.create_user(&olga.may(&USERS, Action::Create), &body).await), FORBIDDEN);
-        assert_eq!(code(world.iam.list_users(&olga.may(&USERS, Action::List), ALL).await), FORBIDDEN);
+        assert_eq!(code(world.iam.list_users(&olga.may(&USERS, Action::List), all()).await), FORBIDDEN);
         let read = olga.may(&USERS, Action::Read);
         assert_eq!(code(world.iam.get_user(&read, "ann").await), NOT_FOUND);
         assert_eq!(world.iam.get_user(&read, "olga").await.unwrap().id, olga.0.id);
@@ -189,7 +189,7 @@ async fn pages_follow_each_other_without_gap() {
         let list = world.admin().await.may(&PROJECTS, Action::List);
         let (mut names, mut after) = (Vec::new(), None);
         loop {
-            let page = world.iam.list_projects(&list, PageAt { after, limit: 3 }).await.unwrap();
+            let page = world.iam.list_projects(&list, PageAt::first(3).after(after)).await.unwrap();
             after = page.items.last().map(|project| project.id);
             names.extend(page.items.into_iter().map(|project| project.name));
             if !page.has_more {

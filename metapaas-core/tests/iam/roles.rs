@@ -9,12 +9,12 @@ use metapaas_core::role::PLATFORM_PROJECT;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ALL, Caller, FIELDS, SITE, World, binding, code, worlds};
+use super::{Caller, FIELDS, SITE, World, all, binding, code, worlds};
 
 const FORBIDDEN: Option<ErrorCode> = Some(ErrorCode::Forbidden);
 
 impl World {
-    async fn role(&self, project: Uuid, name: &str, permissions: &[&str]) -> Uuid {
+    pub(super) async fn role(&self, project: Uuid, name: &str, permissions: &[&str]) -> Uuid {
         let allowed = self.admin().await.may(&ROLES, Action::Create);
         let body = json!({"project_id": project, "name": name, "permissions": permissions});
         self.iam.create_role(&self.registry, &allowed, &body).await.unwrap().id
@@ -117,7 +117,7 @@ async fn built_in_roles_are_there_for_all_and_stay_as_they_are() {
         let (read, list) = (ann.may(&ROLES, Action::Read), ann.may(&ROLES, Action::List));
         let (mut names, mut after) = (Vec::new(), None);
         loop {
-            let page = PageAt { after, limit: 2 };
+            let page = PageAt::first(2).after(after);
             let page = world.iam.list_roles(&world.registry, &list, None, page).await.unwrap();
             after = page.items.last().map(|role| role.id);
             names.extend(page.items.into_iter().map(|role| role.name));
@@ -264,7 +264,7 @@ async fn the_name_means_the_projects_own_role_before_the_platforms() {
         let found = world.iam.get_role(&world.registry, &read, "publisher", None).await;
         assert_eq!(code(found), Some(ErrorCode::AmbiguousName));
         let list = admin.may(&ROLES, Action::List);
-        let here = world.iam.list_roles(&world.registry, &list, Some(blog), ALL).await.unwrap();
+        let here = world.iam.list_roles(&world.registry, &list, Some(blog), all()).await.unwrap();
         assert_eq!(here.items.iter().filter(|role| role.name == "publisher").count(), 1);
     }
 }

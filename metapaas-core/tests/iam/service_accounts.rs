@@ -10,7 +10,7 @@ use metapaas_core::role::{PLATFORM_PROJECT, Role};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ALL, World, code, reason, worlds};
+use super::{World, all, code, reason, worlds};
 
 async fn account(world: &World, project: Uuid, name: &str) -> Uuid {
     let allowed = world.admin().await.may(&SERVICE_ACCOUNTS, Action::Create);
@@ -42,7 +42,7 @@ async fn a_token_is_shown_once_and_good_until_it_is_deleted() {
         let list = admin.may(&TOKENS, Action::List);
         let mut shown = Vec::new();
         for _ in 0..100 {
-            shown = world.iam.list_tokens(&list, "deploy", Some(project), ALL).await.unwrap().items;
+            shown = world.iam.list_tokens(&list, "deploy", Some(project), all()).await.unwrap().items;
             if shown[0].last_used_at.is_some() {
                 break;
             }

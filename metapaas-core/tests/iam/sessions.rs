@@ -84,7 +84,7 @@ async fn what_is_taken_from_a_user_is_gone_at_once() {
 
         let admin = world.admin().await;
         let allowed = admin.may(&BINDINGS, Action::List);
-        let page = world.iam.list_bindings(&allowed, Some(project), super::ALL).await.unwrap();
+        let page = world.iam.list_bindings(&allowed, Some(project), super::all()).await.unwrap();
         for one in page.items {
             world.iam.delete_binding(&admin.may(&BINDINGS, Action::Delete), one.id).await.unwrap();
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use metapaas_core::descriptor::Action;
 use metapaas_core::error::ErrorCode;
-use metapaas_core::operations::{Asked, OperationStatus, Operations};
+use metapaas_core::operations::{Asked, FIELDS, OperationStatus, Operations, PageAt};
+use metapaas_core::query::{Fields, filter};
 use metapaas_core::request::RequestContext;
 use metapaas_core::resource::Resource;
 use metapaas_core::store::{ActionBegun, Effect, WriteOptions, Written};
@@ -171,20 +172,21 @@ async fn operations_are_listed_filtered_and_cancelled() {
                 (ids, page.has_more)
             }
         };
-        assert_eq!(listed(Asked { limit: 2, ..Asked::default() }).await, (ids[..2].to_vec(), true));
+        let asked = |page| Asked { project: None, page };
+        assert_eq!(listed(asked(PageAt::newest(2))).await, (ids[..2].to_vec(), true));
         let before = Some(ids[1].parse().unwrap());
-        assert_eq!(listed(Asked { limit: 2, before, ..Asked::default() }).await, (ids[2..].to_vec(), false));
+        assert_eq!(listed(asked(PageAt::newest(2).after(before))).await, (ids[2..].to_vec(), false));
 
         let first = ids[0].parse().unwrap();
         let tried = operations.cancel(&context, first, Effect::DryRun).await.unwrap();
         assert_eq!(tried.status, OperationStatus::Cancelled, "as it would be");
-        let statuses = vec![OperationStatus::Cancelled];
-        assert_eq!(listed(Asked { limit: 9, statuses, ..Asked::default() }).await.0, Vec::<String>::new());
+        let mut cancelled_ones = PageAt::first(9);
+        cancelled_ones.listing.filter = filter(&Fields::new(FIELDS), "status = CANCELLED").unwrap();
+        assert_eq!(listed(asked(cancelled_ones.clone())).await.0, Vec::<String>::new());
         let cancelled = operations.cancel(&context, first, Effect::Kept).await.unwrap();
         assert_eq!(cancelled.status, OperationStatus::Cancelled);
         operations.cancel(&context, first, Effect::Kept).await.unwrap();
-        let statuses = vec![OperationStatus::Cancelled];
-        assert_eq!(listed(Asked { limit: 9, statuses, ..Asked::default() }).await.0, ids[..1]);
+        assert_eq!(listed(asked(cancelled_ones)).await.0, ids[..1]);
         assert_eq!(world.again(&vault).await.meta.generation, 4, "what it changed stays");
     }
 }

@@ -1,43 +1,23 @@
 //! `GET /v1/events`: the history of changes, in pages and as a stream.
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use metapaas_core::authz::{Projects, authorize};
 use metapaas_core::descriptor::Action;
 use metapaas_core::error::Error;
+use metapaas_core::iam::Listed;
+use metapaas_core::query::{Fields, Literal, Order};
 use metapaas_core::registry::Registry;
 use metapaas_core::request::RequestContext;
-use metapaas_core::store::events::{Event, EventFilter, EventOrder, EventRange};
+use metapaas_core::store::events::{EventFilter, EventOrder, EventRange, FIELDS, MEMBERS};
 use metapaas_core::watch::{Begin, EventWatchRequest};
-use serde::Serialize;
 
 use super::Answer;
 use super::headers::{RequestId, bearer};
+use super::lists::{ListOf, ListRequest};
 use super::query::Query;
-use super::resources::{authenticate, is_stream_wanted, json};
+use super::resources::{authenticate, is_stream_wanted, split};
 use super::state::App;
 use super::stream::{last_event_id, respond};
-
-const FILTERS: [&str; 10] = [
-    "project_id",
-    "type",
-    "plural",
-    "resource_id",
-    "instance_id",
-    "action",
-    "actor",
-    "request_id",
-    "since",
-    "until",
-];
-
-#[derive(Serialize)]
-struct Page<'a> {
-    items: &'a [Event],
-    next_page_token: Option<String>,
-}
 
 /// `GET /v1/events`
 pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
@@ -47,12 +27,13 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
     if is_stream_wanted(&parts.headers) {
         return watch(&app, &context, &parts).await;
     }
-    let mut query = Query::parse(parts.uri.query(), &known(&["limit", "page_token", "order_by"]));
-    let limit = query.limit();
-    let order = order(&mut query);
-    let from = token(&mut query, order);
-    let filter = filter(&app.registry, &mut query);
-    query.finish()?;
+    let (request, filter) = request(&app.registry, parts.uri.query())?;
+    let descends = request.listing.order.keys().first().is_none_or(|key| key.descends);
+    let order = if descends { EventOrder::NewestFirst } else { EventOrder::OldestFirst };
+    let from = match request.listing.after.as_ref().and_then(|after| after.keys.first()) {
+        Some(Some(Literal::Int(seq))) => Some(*seq),
+        _ => None,
+    };
     let (after, upto) = match order {
         EventOrder::NewestFirst => (0, from.map_or(i64::MAX, |from| from - 1)),
         // What is read is never gone back for, so it ends where the order is decided.
@@ -60,20 +41,19 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
     };
     let readable = readable(&app.registry, &context, Action::Read);
     // One more than asked for tells whether there is a next page.
-    let range = EventRange { order, after, upto, limit: limit + 1 };
+    let range = EventRange { order, after, upto, limit: request.limit + 1 };
     let mut items = app.store.events(&readable, &filter, range).await?;
-    let has_more = items.len() > usize::from(limit);
-    items.truncate(limit.into());
-    let last = items.last().filter(|_| has_more);
-    let next_page_token = last.map(|last| write_token(order, last.seq));
-    Ok(json(StatusCode::OK, &Page { items: &items, next_page_token }))
+    let has_more = items.len() > usize::from(request.limit);
+    items.truncate(request.limit.into());
+    Ok(request.answer(&Listed { items, has_more }))
 }
 
 async fn watch(app: &App, context: &RequestContext, parts: &axum::http::request::Parts) -> Answer {
-    let mut query = Query::parse(parts.uri.query(), &known(&["last_event_id"]));
+    let (own, of_list) = split(parts.uri.query());
+    let mut query = Query::parse(Some(&own), &["last_event_id"]);
     let resume = last_event_id(&parts.headers, &mut query);
-    let filter = filter(&app.registry, &mut query);
     query.finish()?;
+    let (_, filter) = request(&app.registry, Some(&of_list))?;
     let readable = readable(&app.registry, context, Action::Watch);
     let (registry, watched) = (app.registry.clone(), readable.clone());
     let still_allowed = move |context: &RequestContext| {
@@ -93,10 +73,6 @@ async fn watch(app: &App, context: &RequestContext, parts: &axum::http::request:
     Ok(respond(watch, |mut watch| async move { watch.next().await.map(|text| (text, watch)) }))
 }
 
-fn known<'a>(others: &[&'a str]) -> Vec<&'a str> {
-    FILTERS.iter().chain(others).copied().collect()
-}
-
 /// Where the caller may read the rows of each type.
 fn readable(
     registry: &Registry,
@@ -107,15 +83,21 @@ fn readable(
     types.map(|ty| (ty.slug, ty.plural, authorize(context, ty, action).reach())).collect()
 }
 
-fn order(query: &mut Query) -> EventOrder {
-    match query.text("order_by").as_deref().map(str::trim) {
-        None | Some("" | "seq desc") => EventOrder::NewestFirst,
-        Some("seq" | "seq asc") => EventOrder::OldestFirst,
-        Some(_) => {
-            query.wrong("?order_by", "INVALID_VALUE", "expected `seq` (oldest first) or `seq desc`");
-            EventOrder::NewestFirst
-        }
-    }
+/// What a list of events asks for.
+fn request(registry: &Registry, query: Option<&str>) -> Result<(ListRequest, EventFilter), Error> {
+    let fields = Fields::new(FIELDS);
+    let newest_first = Order::parse(&fields, "seq desc").unwrap_or_default();
+    let list = ListOf {
+        fields,
+        members: MEMBERS.to_vec(),
+        hidden: Vec::new(),
+        more: &["project_id", "type", "plural", "action", "actor", "request_id", "since", "until"],
+        order: newest_first,
+        place: "events".into(),
+    };
+    let (request, filter) = ListRequest::of(&list, query, |query| filter(registry, query))?;
+    let (project_id, also) = (request.project, request.listing.filter.clone());
+    Ok((request, EventFilter { project_id, also, ..filter }))
 }
 
 fn filter(registry: &Registry, query: &mut Query) -> EventFilter {
@@ -127,34 +109,13 @@ fn filter(registry: &Registry, query: &mut Query) -> EventFilter {
         query.wrong("?type", "INVALID_VALUE", &format!("expected one of {}", known.join(", ")));
     }
     EventFilter {
-        project_id: query.id("project_id"),
         slug,
         plural: query.word("plural"),
-        resource_id: query.id("resource_id"),
-        instance_id: query.id("instance_id"),
         action: query.word("action"),
         actor: query.word("actor"),
         request_id: query.word("request_id"),
         since: query.time("since"),
         until: query.time("until"),
+        ..EventFilter::default()
     }
-}
-
-fn write_token(order: EventOrder, seq: i64) -> String {
-    let way = if order == EventOrder::NewestFirst { "<" } else { ">" };
-    URL_SAFE_NO_PAD.encode(format!("{way}{seq}"))
-}
-
-/// The event that the page begins after.
-fn token(query: &mut Query, order: EventOrder) -> Option<i64> {
-    let text = query.text("page_token").filter(|text| !text.is_empty())?;
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-    let way = if order == EventOrder::NewestFirst { '<' } else { '>' };
-    let seq = text.strip_prefix(way).and_then(|seq| seq.parse().ok()).filter(|seq: &i64| *seq >= 0);
-    if seq.is_none() {
-        let detail = "take it unchanged from next_page_token of the page before, with the same order_by";
-        query.wrong("?page_token", "INVALID_VALUE", detail);
-    }
-    seq
 }

@@ -15,14 +15,13 @@ use metapaas_core::authz::{Allowed, authorize};
 use metapaas_core::descriptor::{Action, TypeDescriptor};
 use metapaas_core::error::Error;
 use metapaas_core::iam::{
-    BINDINGS, Binding, Iam, Listed, Origin, PROJECTS, PageAt, Project, SERVICE_ACCOUNTS, ServiceAccount,
-    ServiceToken, TOKENS, USERS, User,
+    BINDING_LIST, BINDINGS, Binding, Iam, Origin, PROJECT_LIST, PROJECTS, Project, SERVICE_ACCOUNT_LIST,
+    SERVICE_ACCOUNTS, ServiceAccount, ServiceToken, TOKEN_LIST, TOKENS, USER_LIST, USERS, User,
 };
 use metapaas_core::request::RequestContext;
 use metapaas_core::role::PLATFORM_PROJECT;
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use self::lists::Part;
@@ -32,7 +31,7 @@ use super::denials;
 use super::error::wrong_method;
 use super::headers::{RequestId, bearer};
 use super::origin::client_address;
-use super::query::{Query, write_token};
+use super::query::Query;
 use super::resources::json as answer;
 use super::state::App;
 
@@ -149,21 +148,11 @@ impl Call<'_> {
         Ok(project)
     }
 
-    /// The page asked for, and the project where `with_project` allows one.
-    fn page(&self, with_project: &[&str]) -> Result<(PageAt, Option<Uuid>), Error> {
-        let known = [&["limit", "page_token"], with_project].concat();
-        let mut query = Query::parse(self.query, &known);
-        let page = PageAt { limit: query.limit(), after: query.page_token() };
-        let project = query.id("project_id");
-        query.finish()?;
-        Ok((page, project))
-    }
-
     async fn users(&self, method: &Method, path: &str, body: Body) -> Answer {
         match *method {
             Method::GET => {
                 let page = |of: Part| async move { of.iam.list_users(&of.allowed, of.page).await };
-                self.list(&USERS, &[], |user: &User| (user.id, Some(PLATFORM_PROJECT)), page).await
+                self.list(&USER_LIST, |user: &User| (user.id, Some(PLATFORM_PROJECT)), page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&USERS, Action::Create);
@@ -204,7 +193,7 @@ impl Call<'_> {
         match *method {
             Method::GET => {
                 let page = |of: Part| async move { of.iam.list_projects(&of.allowed, of.page).await };
-                self.list(&PROJECTS, &[], |project: &Project| (project.id, Some(project.id)), page).await
+                self.list(&PROJECT_LIST, |project: &Project| (project.id, Some(project.id)), page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&PROJECTS, Action::Create);
@@ -242,7 +231,7 @@ impl Call<'_> {
                 let page =
                     |of: Part| async move { of.iam.list_bindings(&of.allowed, of.project, of.page).await };
                 let whose = |binding: &Binding| (binding.id, Some(binding.project_id));
-                self.list(&BINDINGS, &["project_id"], whose, page).await
+                self.list(&BINDING_LIST, whose, page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&BINDINGS, Action::Create);
@@ -278,7 +267,7 @@ impl Call<'_> {
                     of.iam.list_service_accounts(&of.allowed, of.project, of.page).await
                 };
                 let whose = |account: &ServiceAccount| (account.id, Some(account.project_id));
-                self.list(&SERVICE_ACCOUNTS, &["project_id"], whose, page).await
+                self.list(&SERVICE_ACCOUNT_LIST, whose, page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&SERVICE_ACCOUNTS, Action::Create);
@@ -322,7 +311,7 @@ impl Call<'_> {
                     async move { of.iam.list_tokens(&of.allowed, &key, of.project, of.page).await }
                 };
                 // Whoever may list them may see their account, which was looked at.
-                self.list(&TOKENS, &["project_id"], |token: &ServiceToken| (token.id, None), page).await
+                self.list(&TOKEN_LIST, |token: &ServiceToken| (token.id, None), page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&TOKENS, Action::Create);
@@ -336,12 +325,6 @@ impl Call<'_> {
             _ => Err(wrong_method(method, path).into()),
         }
     }
-}
-
-fn listed<T: Serialize>(found: &Listed<T>, id: impl Fn(&T) -> Uuid) -> Response {
-    let last = found.items.last().filter(|_| found.has_more);
-    let next_page_token = last.map(|last| write_token(id(last)));
-    answer(StatusCode::OK, &json!({ "items": found.items, "next_page_token": next_page_token }))
 }
 
 fn no_content() -> Response {

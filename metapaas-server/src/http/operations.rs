@@ -5,17 +5,18 @@ use std::time::Duration;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use metapaas_core::error::{Error, Problem};
-use metapaas_core::operations::{Asked, OperationStatus};
+use metapaas_core::error::Error;
+use metapaas_core::operations::{self, Asked};
+use metapaas_core::query::{Fields, Order};
 use metapaas_core::request::RequestContext;
-use serde_json::json;
 use uuid::Uuid;
 
 use super::Answer;
 use super::body::no_members;
 use super::change::effect;
 use super::headers::RequestId;
-use super::query::{Query, write_token};
+use super::lists::{ListOf, ListRequest};
+use super::query::Query;
 use super::resources::{authenticate, json as answer};
 use super::state::App;
 
@@ -26,23 +27,17 @@ const WAIT_MAX: u64 = 60;
 pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
     let (parts, _) = request.into_parts();
     let context = caller(&app, &parts).await?;
-    let (statuses, mut problems, rest) = statuses(parts.uri.query().unwrap_or_default());
-    let mut query = Query::parse(Some(&rest), &["limit", "page_token", "project_id", "resource_id"]);
-    let asked = Asked {
-        project: query.id("project_id"),
-        resource: query.id("resource_id"),
-        statuses,
-        before: query.page_token(),
-        limit: query.limit(),
+    let list = ListOf {
+        fields: Fields::new(operations::FIELDS),
+        members: operations::MEMBERS.to_vec(),
+        hidden: Vec::new(),
+        more: &["project_id"],
+        order: Order::NEWEST_FIRST,
+        place: "operations".into(),
     };
-    problems.extend(query.finish().err().into_iter().flat_map(|error| error.problems));
-    if !problems.is_empty() {
-        return Err(Error::invalid(problems).into());
-    }
-    let found = app.operations.list(&context, asked).await?;
-    let last = found.items.last().filter(|_| found.has_more);
-    let next_page_token = last.map(|last| write_token(last.id));
-    Ok(answer(StatusCode::OK, &json!({ "items": found.items, "next_page_token": next_page_token })))
+    let (request, ()) = ListRequest::of(&list, parts.uri.query(), |_| ())?;
+    let asked = Asked { project: request.project, page: request.page() };
+    Ok(request.answer(&app.operations.list(&context, asked).await?))
 }
 
 /// `GET /v1/operations/{id}?wait=<seconds>`
@@ -76,23 +71,6 @@ pub(super) async fn cancel(State(app): State<App>, Path(id): Path<String>, reque
     no_members(&parts.headers, body, app.body_limit).await?;
     let cancelled = app.operations.cancel(&context, operation_id(&id)?, effect).await?;
     Ok(answer(StatusCode::OK, &cancelled))
-}
-
-/// The statuses asked for, what is wrong with them, and the rest of the query.
-fn statuses(query: &str) -> (Vec<OperationStatus>, Vec<Problem>, String) {
-    let (mut found, mut problems, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-    for pair in query.split('&') {
-        match pair.strip_prefix("status=").map(OperationStatus::parse) {
-            Some(Some(status)) => found.push(status),
-            Some(None) => {
-                let known = OperationStatus::ALL.map(OperationStatus::as_str).join(", ");
-                let detail = format!("expected one of {known}");
-                problems.push(Problem::new("?status", "INVALID_VALUE", detail));
-            }
-            None => rest.push(pair),
-        }
-    }
-    (found, problems, rest.join("&"))
 }
 
 fn operation_id(text: &str) -> Result<Uuid, Error> {

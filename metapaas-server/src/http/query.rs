@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Datelike, Utc};
 use metapaas_core::error::{Error, Problem};
 use percent_encoding::percent_decode_str;
@@ -165,17 +163,6 @@ impl Query {
         }
     }
 
-    /// The row that the page begins after.
-    pub(super) fn page_token(&mut self) -> Option<Uuid> {
-        let text = self.given.remove("page_token").filter(|text| !text.is_empty())?;
-        let after = read_token(&text);
-        if after.is_none() {
-            let detail = "take it unchanged from next_page_token of the page before";
-            self.problems.push(Problem::new("?page_token", "INVALID_VALUE", detail));
-        }
-        after
-    }
-
     /// Ends the reading.
     ///
     /// # Errors
@@ -185,39 +172,17 @@ impl Query {
     }
 }
 
-/// The token of the page that follows the row `last`.
-pub(super) fn write_token(last: Uuid) -> String {
-    URL_SAFE_NO_PAD.encode([b"1".as_slice(), last.as_bytes()].concat())
-}
-
-fn read_token(text: &str) -> Option<Uuid> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-    let id = bytes.strip_prefix(b"1")?;
-    Uuid::from_slice(id).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_problem_is_found() {
-        let mut query = Query::parse(
-            Some("limit=0&limt=3&project_id=x&page_token=%21&limit=5"),
-            &["limit", "project_id", "page_token"],
-        );
+        let mut query = Query::parse(Some("limit=0&limt=3&project_id=x&limit=5"), &["limit", "project_id"]);
         query.limit();
         query.id("project_id");
-        query.page_token();
         let problems = query.finish().unwrap_err().problems;
         let pointers: Vec<&str> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
-        assert_eq!(pointers, ["?limt", "?limit", "?project_id", "?page_token"]);
-    }
-
-    #[test]
-    fn a_token_survives_the_round_trip() {
-        let id = Uuid::now_v7();
-        assert_eq!(read_token(&write_token(id)), Some(id));
-        assert_eq!(read_token("AAAA"), None);
+        assert_eq!(pointers, ["?limt", "?limit", "?project_id"]);
     }
 }

@@ -15,7 +15,7 @@ use metapaas_core::error::{Error, ErrorCode};
 use metapaas_core::query::{Selected, Selection};
 use metapaas_core::registry::RegisteredType;
 use metapaas_core::request::RequestContext;
-use metapaas_core::resource::{Change, Resource};
+use metapaas_core::resource::{Change, Resource, member_names};
 use metapaas_core::store::{Locator, WriteOptions, Written, now};
 use metapaas_core::validate::{self, UpdateMode};
 use serde::Serialize;
@@ -32,7 +32,7 @@ use super::query::Query;
 use super::state::App;
 use super::{error::wrong_method, types};
 
-pub(super) use self::watch::{is_wanted as is_stream_wanted, reach};
+pub(super) use self::watch::{is_wanted as is_stream_wanted, reach, split};
 
 /// How often a change is tried again when somebody else was faster.
 const UPDATE_ATTEMPTS: usize = 20;
@@ -178,7 +178,9 @@ impl Call<'_> {
         let page = store.find(&allowed, registered, parent.as_ref(), project, listing, request.limit).await?;
         let selection = request.selection.as_ref();
         let items = page.items.iter().map(|row| Selected { row, selection }).collect();
-        Ok(json(StatusCode::OK, &ListAnswer { items, next_page_token: request.next_page_token(&page) }))
+        let last = page.items.last().filter(|_| page.has_more);
+        let next_page_token = last.map(|last| request.token_after(last));
+        Ok(json(StatusCode::OK, &ListAnswer { items, next_page_token }))
     }
 
     async fn create(&self, registered: &RegisteredType, mut locator: Locator, body: Body) -> Answer {
@@ -209,7 +211,8 @@ impl Call<'_> {
     async fn read(&self, registered: &RegisteredType, mut locator: Locator) -> Answer {
         let mut query = Query::parse(self.query, &["project_id", "fields"]);
         locator.project = query.id("project_id");
-        let fields = query.text("fields").map(|text| Selection::parse(registered.ty, &text).map(Some));
+        let members = member_names(registered.ty);
+        let fields = query.text("fields").map(|text| Selection::parse(&members, &text).map(Some));
         let selection = query.keep(fields.unwrap_or(Ok(None)));
         query.finish()?;
         let allowed = self.allowed(registered, Action::Read);

@@ -10,8 +10,10 @@ use uuid::Uuid;
 
 use super::{col, table};
 use crate::authz::Projects;
+use crate::query::{Field, Filter, Kind, Place};
 use crate::registry::RegisteredType;
 use crate::resource::rfc3339;
+use crate::store::resources::condition;
 use crate::store::statement::{Statement, slot};
 use crate::store::value::{Arg, Required, Row};
 use crate::store::{Store, StoreError};
@@ -85,10 +87,6 @@ pub struct EventFilter {
     pub slug: Option<String>,
     /// The plural of the row's type.
     pub plural: Option<String>,
-    /// The row.
-    pub resource_id: Option<Uuid>,
-    /// The instance at the row's root.
-    pub instance_id: Option<Uuid>,
     /// What was done.
     pub action: Option<String>,
     /// Who did it, by name or id.
@@ -99,6 +97,39 @@ pub struct EventFilter {
     pub since: Option<DateTime<Utc>>,
     /// Made before.
     pub until: Option<DateTime<Utc>>,
+    /// And this, of [`FIELDS`].
+    pub also: Filter,
+}
+
+/// What `filter` may name, and lists can be sorted by.
+pub const FIELDS: &[Field] = &[
+    Field { sortable: true, ..field("seq", "/seq", Kind::Int) },
+    field("at", "/at", Kind::Time),
+    field("project_id", "/project_id", Kind::Uuid),
+    field("resource_id", "/resource_id", Kind::Uuid),
+    Field { nullable: true, ..field("instance_id", "/instance_id", Kind::Uuid) },
+];
+
+/// Members of events.
+pub const MEMBERS: &[&str] = &[
+    "seq",
+    "at",
+    "project_id",
+    "type",
+    "plural",
+    "resource_id",
+    "instance_id",
+    "parent_id",
+    "name",
+    "action",
+    "actor",
+    "request_id",
+    "generation",
+    "detail",
+];
+
+const fn field(name: &'static str, pointer: &'static str, kind: Kind) -> Field {
+    Field { name, place: Place::Column(pointer), kind, nullable: false, sortable: false }
 }
 
 /// Which way a page of events goes.
@@ -205,15 +236,8 @@ impl Store {
                 query.and_where(col(name).eq(add(Arg::from(value.as_str()))));
             }
         }
-        let ids = [
-            ("project_id", filter.project_id),
-            ("resource_id", filter.resource_id),
-            ("instance_id", filter.instance_id),
-        ];
-        for (name, value) in ids {
-            if let Some(value) = value {
-                query.and_where(col(name).eq(add(Arg::from(value))));
-            }
+        if let Some(project) = filter.project_id {
+            query.and_where(col("project_id").eq(add(Arg::from(project))));
         }
         if let Some(actor) = &filter.actor {
             let is_actor = match actor.parse::<Uuid>() {
@@ -228,7 +252,11 @@ impl Store {
         if let Some(until) = filter.until {
             query.and_where(col("at").lt(add(Arg::from(until))));
         }
-        let statement = Statement::new(self.database.dialect(), &query);
+        let dialect = self.database.dialect();
+        if !filter.also.is_everything() {
+            query.and_where(condition(dialect, &filter.also, &mut args));
+        }
+        let statement = Statement::new(dialect, &query);
         let rows = self.database.fetch("read events", &statement, &args).await?;
         rows.iter().map(read_event).collect()
     }

@@ -10,6 +10,7 @@ use super::{IamStore, IamTx, Listed, PageAt, insert, select, time};
 use crate::authz::Projects;
 use crate::store::database::Tx;
 use crate::store::error::StoreError;
+use crate::store::resources::{first_args, narrow};
 use crate::store::statement::{Dialect, Statement, slot};
 use crate::store::value::{Arg, Required, Row};
 
@@ -145,14 +146,14 @@ fn read(row: &Row) -> Result<AuditRecord, StoreError> {
 }
 
 impl IamStore {
-    /// A page of the audit, newest first.
+    /// A page of the audit.
     pub(crate) async fn audit_records(
         &self,
         sees: &Projects,
         filter: &AuditFilter,
         page: PageAt,
     ) -> Result<Listed<AuditRecord>, StoreError> {
-        let mut args = vec![Arg::from(i64::from(page.limit) + 1)];
+        let mut args = first_args(&page.listing, page.limit);
         let mut next_slot = |arg: Arg| {
             args.push(arg);
             slot(args.len() - 1)
@@ -185,12 +186,9 @@ impl IamStore {
             let projects: Vec<Expr> = projects.iter().map(|project| next_slot((*project).into())).collect();
             select.and_where(col("project_id").is_in(projects));
         }
-        if let Some(after) = page.after {
-            select.and_where(col("id").lt(next_slot(after.into())));
-        }
-        // The limit is a slot like all values: the first.
-        select.order_by((TABLE, "id"), Order::Desc).limit(0);
-        let statement = Statement::new(self.database.dialect(), &select);
+        let dialect = self.database.dialect();
+        narrow(dialect, &mut select, &page.listing, &mut args);
+        let statement = Statement::new(dialect, &select);
         let rows = self.database.fetch("list the audit", &statement, &args).await?;
         let limit = usize::from(page.limit);
         let items = rows.iter().take(limit).map(read).collect::<Result<_, _>>()?;

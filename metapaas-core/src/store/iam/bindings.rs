@@ -1,12 +1,12 @@
 //! Table `metapaas_bindings`: which user or service account has which role where.
 
 use chrono::{DateTime, Utc};
-use sea_query::{Expr, ExprTrait, Query, SelectStatement};
+use sea_query::{Expr, ExprTrait, Func, Query, SelectStatement, SimpleExpr};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::roles::read_patterns;
-use super::{IamStore, IamTx, Listed, Listing, PageAt, delete_by, insert, time};
+use super::{IamStore, IamTx, Listed, PageAt, Source, delete_by, insert, time};
 use crate::authz::Projects;
 use crate::request::{ActorKind, Given};
 use crate::role::{PLATFORM_PROJECT, Role};
@@ -132,12 +132,19 @@ impl BindingSql {
 
 /// Reads bindings with the names of their principals.
 fn listed() -> SelectStatement {
+    // Not by joins, beside which a list could not name a column without its table.
+    let name_in = |table: &'static str| {
+        let named = Query::select()
+            .column((table, "name"))
+            .from(table)
+            .and_where(Expr::col((table, "id")).equals((TABLE, "principal_id")))
+            .to_owned();
+        SimpleExpr::SubQuery(None, Box::new(named.into()))
+    };
     Query::select()
         .columns(COLUMNS.map(|name| (TABLE, name)))
-        .expr(Expr::cust("COALESCE(metapaas_users.name, metapaas_service_accounts.name, '')"))
+        .expr(Func::coalesce([name_in(USERS), name_in(ACCOUNTS), Expr::cust("''")]))
         .from(TABLE)
-        .left_join(USERS, Expr::col((USERS, "id")).equals((TABLE, "principal_id")))
-        .left_join(ACCOUNTS, Expr::col((ACCOUNTS, "id")).equals((TABLE, "principal_id")))
         .to_owned()
 }
 
@@ -177,8 +184,8 @@ impl IamStore {
     ) -> Result<Listed<Binding>, StoreError> {
         let having = project.map(|project| ("project_id", Arg::from(project))).into_iter().collect();
         let within = Some(("project_id", sees));
-        let listing = Listing { table: TABLE, select: listed(), having, within };
-        self.list("list bindings", listing, page, read).await
+        let source = Source { table: TABLE, select: listed(), having, within };
+        self.list("list bindings", source, page, read).await
     }
 
     /// What each binding of somebody gives.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    IamStore, IamTx, Listed, Listing, PageAt, delete_by, insert, select, select_by, time, update_revised,
+    IamStore, IamTx, Listed, PageAt, Source, delete_by, insert, select, select_by, time, update_revised,
 };
 use crate::authz::Projects;
 use crate::store::error::StoreError;
@@ -97,8 +97,8 @@ impl IamStore {
         page: PageAt,
     ) -> Result<Listed<Project>, StoreError> {
         let select = select(TABLE, &COLUMNS);
-        let listing = Listing { table: TABLE, select, having: Vec::new(), within: Some(("id", sees)) };
-        self.list("list projects", listing, page, read).await
+        let source = Source { table: TABLE, select, having: Vec::new(), within: Some(("id", sees)) };
+        self.list("list projects", source, page, read).await
     }
 }
 

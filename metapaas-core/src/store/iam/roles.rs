@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_query::{Expr, ExprTrait, Query};
 use uuid::Uuid;
 
-use super::{IamStore, IamTx, Listed, Listing, PageAt, delete_by, insert, select, select_by, update_revised};
+use super::{IamStore, IamTx, Listed, PageAt, Source, delete_by, insert, select, select_by, update_revised};
 use crate::authz::Projects;
 use crate::role::Pattern;
 use crate::store::error::StoreError;
@@ -111,8 +111,8 @@ impl IamStore {
     ) -> Result<Listed<RoleRow>, StoreError> {
         let select = select(TABLE, &COLUMNS);
         let having = name.map(|name| ("name", Arg::from(name))).into_iter().collect();
-        let listing = Listing { table: TABLE, select, having, within: Some(("project_id", projects)) };
-        self.list("list roles", listing, page, read).await
+        let source = Source { table: TABLE, select, having, within: Some(("project_id", projects)) };
+        self.list("list roles", source, page, read).await
     }
 }
 

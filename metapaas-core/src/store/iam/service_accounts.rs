@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    IamStore, IamTx, Listed, Listing, PageAt, delete_by, insert, optional_time, select, select_by, time,
+    IamStore, IamTx, Listed, PageAt, Source, delete_by, insert, optional_time, select, select_by, time,
     update, update_revised,
 };
 use crate::authz::Projects;
@@ -176,8 +176,8 @@ impl IamStore {
         let project = project.map(|project| ("project_id", Arg::from(project)));
         let having = project.into_iter().chain(name.map(|name| ("name", Arg::from(name)))).collect();
         let within = Some(("project_id", sees));
-        let listing = Listing { table: TABLE, select: select(TABLE, &COLUMNS), having, within };
-        self.list("list service accounts", listing, page, read).await
+        let source = Source { table: TABLE, select: select(TABLE, &COLUMNS), having, within };
+        self.list("list service accounts", source, page, read).await
     }
 
     pub(crate) async fn service_tokens(
@@ -186,8 +186,8 @@ impl IamStore {
         page: PageAt,
     ) -> Result<Listed<ServiceToken>, StoreError> {
         let having = vec![("service_account_id", Arg::from(account))];
-        let listing = Listing { table: TOKENS, select: select(TOKENS, &TOKEN_COLUMNS), having, within: None };
-        self.list("list service tokens", listing, page, read_token).await
+        let source = Source { table: TOKENS, select: select(TOKENS, &TOKEN_COLUMNS), having, within: None };
+        self.list("list service tokens", source, page, read_token).await
     }
 
     pub(crate) async fn shown_token(&self, hash: &str) -> Result<Option<ShownToken>, StoreError> {

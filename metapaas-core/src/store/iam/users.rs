@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    IamStore, IamTx, Listed, Listing, PageAt, delete_by, insert, select, select_by, time, update_revised,
+    IamStore, IamTx, Listed, PageAt, Source, delete_by, insert, select, select_by, time, update_revised,
 };
 use crate::store::error::StoreError;
 use crate::store::statement::{Dialect, Statement, slot};
@@ -152,8 +152,8 @@ impl IamStore {
 
     pub(crate) async fn users(&self, page: PageAt) -> Result<Listed<User>, StoreError> {
         let select = select(TABLE, &COLUMNS);
-        let listing = Listing { table: TABLE, select, having: Vec::new(), within: None };
-        self.list("list users", listing, page, |row| read(row).map(|row| row.user)).await
+        let source = Source { table: TABLE, select, having: Vec::new(), within: None };
+        self.list("list users", source, page, |row| read(row).map(|row| row.user)).await
     }
 }
 

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::hook::ChangeKind;
 use crate::registry::RegisteredType;
 use crate::resource::Resource;
+use crate::resource::ids::new_id;
 use crate::store::operations::{OperationRecord, OperationStatements, OperationStatus};
 use crate::store::value::Arg;
 use crate::store::{Store, Tx, raw_json};
@@ -41,7 +42,7 @@ impl ActionBegun {
         let context = allowed.context();
         let now = now();
         let operation = OperationRecord {
-            id: Uuid::now_v7(),
+            id: new_id(now),
             project_id: current.meta.project_id,
             slug: current.ty.slug.into(),
             plural: current.ty.plural.into(),

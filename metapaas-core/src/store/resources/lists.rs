@@ -5,6 +5,7 @@ mod statement;
 use uuid::Uuid;
 
 use self::statement::{Scope, Shape};
+pub(in crate::store) use self::statement::{condition, first_args, narrow};
 use super::Page;
 use super::rows::read_resource;
 use crate::authz::{Allowed, Projects};
@@ -89,9 +90,10 @@ impl Store {
             }
             scope => {
                 let dialect = self.database.dialect();
-                let shape = Shape::of(dialect, registered, scope, listing, &mut args);
+                let rows = i64::from(limit) + 1;
+                let shape = Shape::of(dialect, registered, scope, listing, rows, &mut args);
                 let statement = self.lists.get_with_by_ref(shape.key(), || {
-                    statement::write(dialect, registered.ty, scope, listing)
+                    statement::write(dialect, registered.ty, scope, listing, rows)
                 });
                 self.database.fetch("list", &statement, &args).await?
             }
@@ -135,8 +137,9 @@ impl Store {
         };
         let dialect = self.database.dialect();
         let ty = of.registered.ty;
-        let shape = Shape::of(dialect, of.registered, scope, &listing, &mut args);
-        let write = || statement::write(dialect, ty, scope, &listing);
+        let rows = i64::from(limit);
+        let shape = Shape::of(dialect, of.registered, scope, &listing, rows, &mut args);
+        let write = || statement::write(dialect, ty, scope, &listing, rows);
         let statement = self.lists.get_with_by_ref(shape.key(), write);
         let rows = self.database.fetch("read rows for a watch", &statement, &args).await?;
         rows.iter().map(|row| read_resource(ty, row)).collect()

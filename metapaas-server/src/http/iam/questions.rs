@@ -4,15 +4,16 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use metapaas_core::descriptor::Action;
 use metapaas_core::error::{Error, Problem};
-use metapaas_core::iam::{self, AUDIT, AuditFilter, BINDINGS, PageAt, Whom};
+use metapaas_core::iam::{self, AUDIT, AUDIT_LIST, AuditFilter, BINDINGS, Whom};
+use metapaas_core::query::Order;
 use metapaas_core::request::ActorKind;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Call, answer, listed};
+use super::{Call, answer};
 use crate::http::Answer;
 use crate::http::body::read_json;
-use crate::http::query::Query;
+use crate::http::lists::{ListOf, ListRequest};
 
 /// A question about a permission.
 struct Question {
@@ -55,23 +56,23 @@ impl Call<'_> {
 
     /// `GET /v1/iam/audit`
     pub(super) async fn audit(&self) -> Answer {
-        let known =
-            ["limit", "page_token", "actor_id", "actor", "action", "outcome", "project_id", "since", "until"];
-        let mut query = Query::parse(self.query, &known);
-        let page = PageAt { limit: query.limit(), after: query.page_token() };
-        let filter = AuditFilter {
+        let list = ListOf {
+            more: &["project_id", "actor_id", "actor", "action", "outcome", "since", "until"],
+            order: Order::NEWEST_FIRST,
+            ..ListOf::iam(&AUDIT_LIST, self.path)
+        };
+        let (request, filter) = ListRequest::of(&list, self.query, |query| AuditFilter {
             actor_id: query.id("actor_id"),
             actor_name: query.text("actor"),
             action: query.text("action"),
             outcome: query.one_of("outcome", &OUTCOMES),
-            project_id: query.id("project_id"),
+            project_id: None,
             since: query.time("since"),
             until: query.time("until"),
-        };
-        query.finish()?;
+        })?;
+        let filter = AuditFilter { project_id: request.project, ..filter };
         let allowed = self.allowed(&AUDIT, Action::List);
-        let found = self.app.iam.list_audit(&allowed, &filter, page).await?;
-        Ok(listed(&found, |record| record.id))
+        Ok(request.answer(&self.app.iam.list_audit(&allowed, &filter, request.page()).await?))
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Method;
 use metapaas_core::descriptor::Action;
-use metapaas_core::iam::{Iam, ROLES, RoleEntry};
+use metapaas_core::iam::{Iam, ROLE_LIST, ROLES, RoleEntry};
 use metapaas_core::role::PLATFORM_PROJECT;
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ impl Call<'_> {
                 // Those of the platform are for all to see.
                 let owner =
                     |role: &RoleEntry| Some(role.project_id).filter(|project| *project != PLATFORM_PROJECT);
-                self.list(&ROLES, &["project_id"], move |role: &RoleEntry| (role.id, owner(role)), page).await
+                self.list(&ROLE_LIST, move |role: &RoleEntry| (role.id, owner(role)), page).await
             }
             Method::POST => {
                 let allowed = self.allowed(&ROLES, Action::Create);

@@ -79,7 +79,7 @@ impl Call<'_> {
 }
 
 /// The parameters of streams alone, with those that a stream cannot have, and those of every list.
-fn split(query: Option<&str>) -> (String, String) {
+pub(in crate::http) fn split(query: Option<&str>) -> (String, String) {
     let is_own = |pair: &&str| {
         let name = pair.split('=').next().unwrap_or_default();
         ["last_event_id", "limit", "page_token", "order_by"].contains(&name)

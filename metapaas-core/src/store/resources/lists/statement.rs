@@ -42,9 +42,10 @@ impl<'a> Shape<'a> {
         registered: &RegisteredType,
         scope: Scope,
         listing: &Listing,
+        rows: i64,
         args: &'a mut Vec<Arg>,
     ) -> Self {
-        let key = format!("{} {scope:?} {} ", registered.index, listing.order);
+        let key = format!("{} {scope:?} {rows} {} ", registered.index, listing.order);
         let mut shape = Self { dialect, key, args };
         shape.filter(&listing.filter);
         if let Some(after) = &listing.after {
@@ -130,6 +131,39 @@ impl<'a> Shape<'a> {
     }
 }
 
+/// Narrows `select`, a statement over rows that are of no type, to the filter, the place and the order of a listing.
+/// Its first values are those of [`list_slots`] up to the limit, and its own follow them in `args`; those of the listing
+/// are added.
+pub(in crate::store) fn narrow(
+    dialect: Dialect,
+    select: &mut SelectStatement,
+    listing: &Listing,
+    args: &mut Vec<Arg>,
+) {
+    if !listing.filter.is_everything() {
+        select.and_where(condition(dialect, &listing.filter, args));
+    }
+    if let Some(after) = &listing.after {
+        select.and_where(Writer::plain(dialect, args.len()).after(&listing.order, after));
+        Shape { dialect, key: String::new(), args }.after(after);
+    }
+    sort(select, &listing.order, column);
+    select.limit(list_slots::LIMIT as u64);
+}
+
+/// A filter of rows that are of no type, whose values are added to `args`.
+pub(in crate::store) fn condition(dialect: Dialect, filter: &Filter, args: &mut Vec<Arg>) -> SimpleExpr {
+    let condition = Writer::plain(dialect, args.len()).filter(filter);
+    Shape { dialect, key: String::new(), args }.filter(filter);
+    condition
+}
+
+/// The values that such a statement begins with: one row more than the limit tells whether there is a next page.
+pub(in crate::store) fn first_args(listing: &Listing, limit: u16) -> Vec<Arg> {
+    let after = listing.after.as_ref().map(|after| after.id);
+    vec![Arg::Uuid(None), Arg::Uuid(after), Arg::from(i64::from(limit) + 1)]
+}
+
 fn arg(value: &Literal) -> Arg {
     match value {
         Literal::Bool(value) => Arg::from(*value),
@@ -141,12 +175,13 @@ fn arg(value: &Literal) -> Arg {
     }
 }
 
-/// Writes the statement of a listing.
+/// Writes the statement of a listing, for at most so many rows.
 pub(super) fn write(
     dialect: Dialect,
     ty: &'static TypeDescriptor,
     scope: Scope,
     listing: &Listing,
+    rows: i64,
 ) -> Statement {
     let projects = match scope {
         Scope::Everywhere => 0,
@@ -219,7 +254,13 @@ pub(super) fn write(
     }
     let mut query = united(ty, &listing.order, branches);
     query.limit(list_slots::LIMIT as u64);
-    Statement::new(dialect, &query)
+    let statement = Statement::new(dialect, &query);
+    match dialect {
+        // Where the limit is a value, PostgreSQL takes a plan that knows it for a better one and so plans a long list
+        // anew each time, which takes longer than to carry the plan out.
+        Dialect::Postgres => statement.with_number(list_slots::LIMIT, rows),
+        Dialect::Sqlite => statement,
+    }
 }
 
 /// Branches that are each in order and as long as the page, and all of them in order.
@@ -283,6 +324,11 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// One whose first value is that number, for rows that are of no type.
+    const fn plain(dialect: Dialect, next: usize) -> Self {
+        Self { dialect, next, by_id: true, branching: None, statuses: Vec::new() }
+    }
+
     fn number(&mut self) -> usize {
         self.next += 1;
         self.next - 1

@@ -1,0 +1,15 @@
+CREATE INDEX "metapaas_bindings_principal_kind_id_idx" ON "metapaas_bindings" ("principal_kind", "id");
+CREATE INDEX "metapaas_bindings_role_id_project_id_idx" ON "metapaas_bindings" ("role", "id", "project_id");
+CREATE INDEX "metapaas_bindings_created_at_id_idx" ON "metapaas_bindings" ("created_at", "id");
+CREATE INDEX "metapaas_operations_resource_id_id_idx" ON "metapaas_operations" ("resource_id", "id");
+CREATE INDEX "metapaas_operations_status_id_idx" ON "metapaas_operations" ("status", "id");
+CREATE INDEX "metapaas_projects_created_at_id_idx" ON "metapaas_projects" ("created_at", "id");
+CREATE INDEX "metapaas_roles_name_id_idx" ON "metapaas_roles" ("name", "id");
+CREATE INDEX "metapaas_roles_created_at_id_idx" ON "metapaas_roles" ("created_at", "id");
+CREATE INDEX "metapaas_service_accounts_name_id_idx" ON "metapaas_service_accounts" ("name", "id");
+CREATE INDEX "metapaas_service_accounts_disabled_id_idx" ON "metapaas_service_accounts" ("disabled", "id");
+CREATE INDEX "metapaas_service_accounts_created_at_id_idx" ON "metapaas_service_accounts" ("created_at", "id");
+CREATE INDEX "metapaas_service_tokens_service_account_id_created_at_id_idx" ON "metapaas_service_tokens" ("service_account_id", "created_at", "id");
+CREATE INDEX "metapaas_users_email_id_idx" ON "metapaas_users" ("email", "id");
+CREATE INDEX "metapaas_users_disabled_id_idx" ON "metapaas_users" ("disabled", "id");
+CREATE INDEX "metapaas_users_created_at_id_idx" ON "metapaas_users" ("created_at", "id");
