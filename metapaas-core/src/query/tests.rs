@@ -326,15 +326,15 @@ fn order_of(fields: &Fields, text: &str) -> Order {
 fn selections_name_members_of_answers() {
     let row = example();
     let selected = |text: &str| {
-        let selection = Selection::parse(&SITE, text).unwrap();
+        let selection = Selection::parse(&crate::resource::member_names(&SITE), text).unwrap();
         serde_json::to_value(Selected { row: &row, selection: Some(&selection) }).unwrap()
     };
     assert_eq!(selected("name, port"), json!({"name": "web-1", "port": 80}));
     assert_eq!(selected("status,status,"), json!({"status": "ACTIVE"}));
-    let problems = Selection::parse(&SITE, "name,colour,password").unwrap_err();
+    let problems = Selection::parse(&crate::resource::member_names(&SITE), "name,colour,password").unwrap_err();
     assert_eq!(problems.len(), 2);
     assert!(problems[1].detail.contains("\"password\"; they have id, name, project_id"), "{problems:?}");
-    assert_eq!(Selection::parse(&SITE, " , ").unwrap_err().len(), 1);
+    assert_eq!(Selection::parse(&crate::resource::member_names(&SITE), " , ").unwrap_err().len(), 1);
 }
 
 /// Text that looks like a filter more often than chance would have it.
@@ -401,6 +401,6 @@ proptest! {
             let tokens = PageToken::of("", &Listing { order: order.clone(), ..Listing::default() });
             let _ = tokens.read(&order, &text);
         }
-        let _ = Selection::parse(&SITE, &text);
+        let _ = Selection::parse(&crate::resource::member_names(&SITE), &text);
     }
 }

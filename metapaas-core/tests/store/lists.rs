@@ -258,8 +258,8 @@ async fn answers(filled: &Filled, question: &Question) -> (Vec<String>, Vec<Stri
         0 | 1 => true,
         _ => row.meta.project_id == TWO,
     };
-    let mut expected: Vec<&Resource> = rows.iter().filter(sees).filter(|row| filter.accepts(row)).collect();
-    expected.sort_by(|one, other| order.compare(one, other));
+    let mut expected: Vec<&Resource> = rows.iter().filter(sees).filter(|row| filter.accepts(*row)).collect();
+    expected.sort_by(|one, other| order.compare(&order.position(*one), &order.position(*other)));
     let expected = expected.into_iter().map(Resource::key).collect();
 
     let above = question.child.then_some(parent);

@@ -27,7 +27,7 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
     if is_stream_wanted(&parts.headers) {
         return watch(&app, &context, &parts).await;
     }
-    let (request, filter) = request(&app.registry, parts.uri.query())?;
+    let (request, filter) = asked(&app.registry, parts.uri.query())?;
     let descends = request.listing.order.keys().first().is_none_or(|key| key.descends);
     let order = if descends { EventOrder::NewestFirst } else { EventOrder::OldestFirst };
     let from = match request.listing.after.as_ref().and_then(|after| after.keys.first()) {
@@ -35,7 +35,7 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
         _ => None,
     };
     let (after, upto) = match order {
-        EventOrder::NewestFirst => (0, from.map_or(i64::MAX, |from| from - 1)),
+        EventOrder::NewestFirst => (0, from.map_or(i64::MAX, |from| from.saturating_sub(1))),
         // What is read is never gone back for, so it ends where the order is decided.
         EventOrder::OldestFirst => (from.unwrap_or_default(), app.hub.decided().await?),
     };
@@ -53,7 +53,7 @@ async fn watch(app: &App, context: &RequestContext, parts: &axum::http::request:
     let mut query = Query::parse(Some(&own), &["last_event_id"]);
     let resume = last_event_id(&parts.headers, &mut query);
     query.finish()?;
-    let (_, filter) = request(&app.registry, Some(&of_list))?;
+    let (_, filter) = asked(&app.registry, Some(&of_list))?;
     let readable = readable(&app.registry, context, Action::Watch);
     let (registry, watched) = (app.registry.clone(), readable.clone());
     let still_allowed = move |context: &RequestContext| {
@@ -84,7 +84,7 @@ fn readable(
 }
 
 /// What a list of events asks for.
-fn request(registry: &Registry, query: Option<&str>) -> Result<(ListRequest, EventFilter), Error> {
+fn asked(registry: &Registry, query: Option<&str>) -> Result<(ListRequest, EventFilter), Error> {
     let fields = Fields::new(FIELDS);
     let newest_first = Order::parse(&fields, "seq desc").unwrap_or_default();
     let list = ListOf {
