@@ -331,7 +331,8 @@ fn selections_name_members_of_answers() {
     };
     assert_eq!(selected("name, port"), json!({"name": "web-1", "port": 80}));
     assert_eq!(selected("status,status,"), json!({"status": "ACTIVE"}));
-    let problems = Selection::parse(&crate::resource::member_names(&SITE), "name,colour,password").unwrap_err();
+    let problems =
+        Selection::parse(&crate::resource::member_names(&SITE), "name,colour,password").unwrap_err();
     assert_eq!(problems.len(), 2);
     assert!(problems[1].detail.contains("\"password\"; they have id, name, project_id"), "{problems:?}");
     assert_eq!(Selection::parse(&crate::resource::member_names(&SITE), " , ").unwrap_err().len(), 1);
