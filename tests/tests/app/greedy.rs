@@ -170,8 +170,7 @@ async fn a_build_that_takes_all_it_can_get_is_ended_and_told_why() {
         ),
         ("waits", "sleep 3600", "the build took longer than 20s"),
         ("leaves", "sleep 3600 & true", ""),
-        ("forks", "while true; do sleep 3600 & done", "the build took longer than 20s"),
-        ("shouts", "yes", "the build took longer than 20s"),
+        ("forks", "while true; do sleep 3600 & done", "npm install --no-audit ended with"),
     ] {
         let repository = Repository::new();
         repository.commit(&[("package.json", &package(script)), ("app.js", "require('http')")]);
