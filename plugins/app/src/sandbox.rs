@@ -329,7 +329,7 @@ fn become_it(mut command: Command) -> ExitCode {
 fn run_to_its_end(mut command: Command) -> io::Result<ExitCode> {
     let ended = command.status().map_err(|error| not_started(&command, &error))?;
     let code = ended.code().or_else(|| ended.signal().map(|signal| 128 + signal));
-    std::process::exit(code.unwrap_or(1))
+    Ok(ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }
 
 fn not_started(command: &Command, error: &io::Error) -> io::Error {
