@@ -228,6 +228,8 @@ async fn an_app_in_a_container_has_its_limits_and_goes_on() {
     let body = json!({ "repo": server.url(), "ram_mb": 2048 });
     let app = App::create(&installation, "probe", body).await;
     app.active().await;
+    // The router hears of it a moment later.
+    eventually("it is served", || async { get(&installation, "probe", "/").await.is_ok() }).await;
     let told = get(&installation, "probe", "/probe").await.unwrap();
     let told: Value = serde_json::from_str(&told).unwrap();
     assert!(told["filled"].as_u64().unwrap() <= 256, "{told}");
