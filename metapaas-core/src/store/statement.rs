@@ -73,27 +73,6 @@ impl Statement {
         Self { sql: sql.into(), is_whole: !slots.contains(&NO_SLOT), slots }
     }
 
-    /// The same with `number` in the text in place of a slot. PostgreSQL only.
-    #[must_use]
-    pub(super) fn with_number(&self, slot: usize, number: i64) -> Self {
-        let Some(place) = self.slots.iter().position(|one| *one == slot) else { return self.clone() };
-        let mut parts = self.sql.split('$');
-        let mut sql = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-            let (at, rest) = part.split_at(digits);
-            let index = at.parse::<usize>().ok().and_then(|at| at.checked_sub(1));
-            match index {
-                Some(index) if index == place => sql.push_str(&number.to_string()),
-                Some(index) if index > place => sql.push_str(&format!("${index}")),
-                _ => sql.extend(["$", at]),
-            }
-            sql.push_str(rest);
-        }
-        let slots = self.slots.iter().enumerate().filter(|(index, _)| *index != place);
-        Self { sql: sql.into(), slots: slots.map(|(_, slot)| *slot).collect(), is_whole: self.is_whole }
-    }
-
     /// Whether every value of the text is a slot. An empty `is_in([])` is none: sea-query writes it with values of its
     /// own, in whose place some argument would go.
     pub(super) const fn is_whole(&self) -> bool {
@@ -154,20 +133,6 @@ mod tests {
             assert!(of(vec![slot(1), slot(2)]).is_whole());
             assert!(!of(Vec::new()).is_whole());
         }
-    }
-
-    #[test]
-    fn a_number_takes_the_place_of_a_slot() {
-        let query = Query::select()
-            .expr(slot(7))
-            .from("t")
-            .and_where(Expr::col("a").eq(slot(3)).or(Expr::col("b").eq(slot(5))))
-            .limit(3)
-            .to_owned();
-        let statement = Statement::new(Dialect::Postgres, &query).with_number(3, 51);
-        assert_eq!(&*statement.sql, r#"SELECT $1 FROM "t" WHERE "a" = 51 OR "b" = $2 LIMIT 51"#);
-        assert_eq!(&*statement.slots, [7, 5]);
-        assert_eq!(statement.with_number(4, 1).sql, statement.sql);
     }
 
     #[test]

@@ -90,10 +90,9 @@ impl Store {
             }
             scope => {
                 let dialect = self.database.dialect();
-                let rows = i64::from(limit) + 1;
-                let shape = Shape::of(dialect, registered, scope, listing, rows, &mut args);
+                let shape = Shape::of(dialect, registered, scope, listing, &mut args);
                 let statement = self.lists.get_with_by_ref(shape.key(), || {
-                    statement::write(dialect, registered.ty, scope, listing, rows)
+                    statement::write(dialect, registered.ty, scope, listing)
                 });
                 self.database.fetch("list", &statement, &args).await?
             }
@@ -137,9 +136,8 @@ impl Store {
         };
         let dialect = self.database.dialect();
         let ty = of.registered.ty;
-        let rows = i64::from(limit);
-        let shape = Shape::of(dialect, of.registered, scope, &listing, rows, &mut args);
-        let write = || statement::write(dialect, ty, scope, &listing, rows);
+        let shape = Shape::of(dialect, of.registered, scope, &listing, &mut args);
+        let write = || statement::write(dialect, ty, scope, &listing);
         let statement = self.lists.get_with_by_ref(shape.key(), write);
         let rows = self.database.fetch("read rows for a watch", &statement, &args).await?;
         rows.iter().map(|row| read_resource(ty, row)).collect()

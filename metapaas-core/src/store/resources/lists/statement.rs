@@ -42,10 +42,9 @@ impl<'a> Shape<'a> {
         registered: &RegisteredType,
         scope: Scope,
         listing: &Listing,
-        rows: i64,
         args: &'a mut Vec<Arg>,
     ) -> Self {
-        let key = format!("{} {scope:?} {rows} {} ", registered.index, listing.order);
+        let key = format!("{} {scope:?} {} ", registered.index, listing.order);
         let mut shape = Self { dialect, key, args };
         shape.filter(&listing.filter);
         if let Some(after) = &listing.after {
@@ -175,13 +174,15 @@ fn arg(value: &Literal) -> Arg {
     }
 }
 
-/// Writes the statement of a listing, for at most so many rows.
+/// Writes the statement of a listing.
+///
+/// How many rows are asked for is a value, so that PostgreSQL plans the page of a long list anew each time: it then knows
+/// how rare a status is. A plan that it kept would walk along ids past a million rows to find sixty of a rare one.
 pub(super) fn write(
     dialect: Dialect,
     ty: &'static TypeDescriptor,
     scope: Scope,
     listing: &Listing,
-    rows: i64,
 ) -> Statement {
     let projects = match scope {
         Scope::Everywhere => 0,
@@ -254,13 +255,7 @@ pub(super) fn write(
     }
     let mut query = united(ty, &listing.order, branches);
     query.limit(list_slots::LIMIT as u64);
-    let statement = Statement::new(dialect, &query);
-    match dialect {
-        // Where the limit is a value, PostgreSQL takes a plan that knows it for a better one and so plans a long list
-        // anew each time, which takes longer than to carry the plan out.
-        Dialect::Postgres => statement.with_number(list_slots::LIMIT, rows),
-        Dialect::Sqlite => statement,
-    }
+    Statement::new(dialect, &query)
 }
 
 /// Branches that are each in order and as long as the page, and all of them in order.
