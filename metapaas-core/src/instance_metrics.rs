@@ -108,10 +108,8 @@ fn name(field: &FieldDescriptor) -> String {
 
 fn sample(lines: &mut String, metric: &str, slug: &str, row: &Measured, index: usize) {
     let Some(Some(value)) = row.values.get(index) else { return };
-    let Measured { id, project_id, name, .. } = row;
-    let name = name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let _ = writeln!(
-        lines,
-        "{metric}{{type=\"{slug}\",instance_id=\"{id}\",name=\"{name}\",project_id=\"{project_id}\"}} {value}"
-    );
+    let Measured { id, project_id, .. } = row;
+    // No names: who reads metrics shows no credentials.
+    let labels = format!("type=\"{slug}\",instance_id=\"{id}\",project_id=\"{project_id}\"");
+    let _ = writeln!(lines, "{metric}{{{labels}}} {value}");
 }

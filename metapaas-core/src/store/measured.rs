@@ -17,7 +17,6 @@ const LIMIT: usize = 0;
 pub(crate) struct Measured {
     pub(crate) id: Uuid,
     pub(crate) project_id: Uuid,
-    pub(crate) name: String,
     /// In the order of [`measures`]; `None` before a node has told one.
     pub(crate) values: Vec<Option<serde_json::Number>>,
 }
@@ -34,7 +33,7 @@ impl Store {
         registered: &RegisteredType,
         limit: i64,
     ) -> Result<Vec<Measured>, StoreError> {
-        let columns = ["id", "project_id", "name"].into_iter();
+        let columns = ["id", "project_id"].into_iter();
         let query = Query::select()
             .columns(columns.chain(measures(registered).map(|field| field.name)).map(Alias::new))
             .from(Alias::new(registered.ty.table()))
@@ -45,7 +44,7 @@ impl Store {
         let rows = self.database.fetch("read metrics of instances", &statement, &[Arg::from(limit)]).await?;
         let read = |row: &super::Row| {
             let values = measures(registered).enumerate().map(|(index, field)| {
-                Ok(match codec::decode(row, 3 + index, &field.kind)?.to_json() {
+                Ok(match codec::decode(row, 2 + index, &field.kind)?.to_json() {
                     serde_json::Value::Number(number) => Some(number),
                     _ => None,
                 })
@@ -53,7 +52,6 @@ impl Store {
             Ok(Measured {
                 id: row.uuid(0).required("id")?,
                 project_id: row.uuid(1).required("project_id")?,
-                name: row.text(2).required("name")?,
                 values: values.collect::<Result<_, StoreError>>()?,
             })
         };

@@ -69,7 +69,7 @@ async fn objects_come_and_go(on: On) {
     let id = storage.created["id"].as_str().unwrap();
     let metrics = || async {
         let found = storage.installation.get("/metrics").await.expect(200).body;
-        let line = format!("metapaas_instance_bytes{{type=\"s3\",instance_id=\"{id}\",name=\"s3-data\",");
+        let line = format!("metapaas_instance_bytes{{type=\"s3\",instance_id=\"{id}\",");
         let value = found.as_str().unwrap().lines().find(|one| one.starts_with(&line))?;
         value.rsplit_once(' ')?.1.parse::<u64>().ok()
     };

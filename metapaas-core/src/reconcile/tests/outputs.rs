@@ -116,7 +116,7 @@ async fn numbers_that_nodes_report_are_metrics_of_their_instance() {
         );
         world.minted(json!({ "coins": 3, "struck": 4.5, "place": "Berne" })).await;
         let labels = format!(
-            "{{type=\"mint\",instance_id=\"{}\",name=\"royal\",project_id=\"{PLATFORM_PROJECT}\"}}",
+            "{{type=\"mint\",instance_id=\"{}\",project_id=\"{PLATFORM_PROJECT}\"}}",
             instance.meta.id
         );
         let coins = format!("metapaas_instance_coins{labels} 3\n");
