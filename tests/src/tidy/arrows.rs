@@ -40,10 +40,10 @@ const STAGES: &[&[&str]] = &[
     &["authz"],
     &["validate"],
     &["store"],
-    &["iam", "operations", "watch"],
+    &["iam", "instance_metrics", "operations", "watch"],
     &["reconcile"],
     &["provider"],
-    &["agents", "calls", "logs", "routers", "uploads"],
+    &["agents", "calls", "logs", "routers", "runs", "uploads"],
     &["openapi"],
 ];
 
