@@ -79,7 +79,7 @@ fn hiding(mark: &str) -> String {
     format!(
         "import os, subprocess, sys, time\n\
          if os.fork() == 0:\n    os.execve(sys.executable, ['python3', '-c', {sleeper:?}], {{}})\n\
-         print('started'); time.sleep(300) # {mark}"
+         os.write(1, b'started\\n'); time.sleep(300) # {mark}"
     )
 }
 

@@ -101,7 +101,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             told = {
                 "user": os.getuid(),
                 "groups": os.getgroups(),
-                "folders": sorted(os.listdir("/")),
+                "folders": attempt(lambda: sorted(os.listdir("/"))),
                 "write": attempt(lambda: open("file", "w") and "written"),
                 "become": attempt(lambda: os.setuid(0) or "root"),
                 "environment": sorted(os.environ),
