@@ -38,6 +38,7 @@ BY_DATA = [
     ("INVALID_VALUE", r"\?type", "which types there are depends on the distribution"),
     ("INVALID_VALUE", "/repo", "a URL or what ssh takes for one: no pattern that people can read says which"),
     ("INVALID_VALUE", "/command/0", "the first word alone is a program: generators of clients know no prefixItems"),
+    ("OUT_OF_RANGE", "/timeout_seconds", "the operator says with `run_timeout` how long a command may take"),
     ("INVALID_VALUE", "/to", "which types offer something depends on the distribution"),
     ("INVALID_VALUE", "/parameters(/.*)?", "what there is to ask for depends on the instance that a binding leads to"),
     ("INVALID_VALUE", "/mfa_secret", "it is for `mfa_delete`, which for a patch the stored row may have switched on"),

@@ -11,6 +11,8 @@ use utoipa::openapi::{Content, Ref, RefOr, Required, Response, ResponseBuilder, 
 pub(super) const BEARER: &str = "bearer";
 /// Security scheme of agents.
 pub(super) const NODE_TOKEN: &str = "nodeToken";
+/// Text that databases can keep.
+pub(super) const WITHOUT_NUL: &str = "^[^\\u0000]*$";
 /// The media type of most bodies.
 pub(super) const JSON: &str = "application/json";
 

@@ -5,7 +5,7 @@ use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, Param
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder};
 use utoipa::openapi::{Required, Schema, Type};
 
-use super::build::{array, formatted, shared_parameter, string};
+use super::build::{WITHOUT_NUL, array, formatted, shared_parameter, string};
 use crate::descriptor::TypeDescriptor;
 use crate::query::{Fields, Kind};
 use crate::resource::member_names;
@@ -72,7 +72,7 @@ fn value(kind: Kind) -> ObjectBuilder {
         Kind::Int => super::build::integer("").minimum(Some(i64::MIN)).maximum(Some(i64::MAX)),
         Kind::Float => ObjectBuilder::new().schema_type(Type::Number),
         // A request cannot hold NUL in a value.
-        Kind::Text => string("").pattern(Some("^[^\\u0000]*$")),
+        Kind::Text => string("").pattern(Some(WITHOUT_NUL)),
         Kind::Enum(variants) => string("").enum_values(Some(variants.iter().map(|variant| variant.name))),
         Kind::Status => string("").enum_values(Some(Status::ALL.map(Status::as_str))),
         Kind::Uuid => formatted("uuid", ""),

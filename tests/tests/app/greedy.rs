@@ -146,7 +146,8 @@ async fn an_app_that_takes_all_it_can_get_is_held_and_told_why() {
     for _ in 0..20 {
         assert_eq!(app.says("/").await, "none");
         assert_eq!(neighbour(&installation).await.as_deref(), Some("plain"));
-        assert!(size(&log) < 100 << 20, "{} bytes of log", size(&log));
+        // It is looked at ten times a second; what is written in between is there, too.
+        assert!(size(&log) < 400 << 20, "{} bytes of log", size(&log));
     }
     app.delete().await;
     assert_eq!(processes(node.file_name().unwrap().to_str().unwrap()), 0);

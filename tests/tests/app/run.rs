@@ -104,7 +104,7 @@ async fn a_command_runs_as_the_app_does_and_ends_with_who_asked() {
                 print(os.path.exists('app.py'), file=sys.stderr)\nwhile not os.path.exists('/tmp/go'): time.sleep(0.05)";
     let mut stream = Stream::open(&app, python(code)).await;
     let (mut out, mut err) = (String::new(), String::new());
-    while out.is_empty() || err.is_empty() {
+    while !out.ends_with('\n') || !err.ends_with('\n') {
         let (kind, data) = stream.next().await.unwrap();
         let to = if kind == "stdout" { &mut out } else { &mut err };
         to.push_str(data["text"].as_str().expect("it has not ended"));

@@ -5,7 +5,8 @@ use utoipa::openapi::{Schema, Type};
 
 use crate::iam::{PASSWORD_MAX, PASSWORD_MIN};
 use crate::openapi::build::{
-    ObjectExt, array, boolean, closed, formatted, id, integer, nullable, open, page_of, schema, string, time,
+    ObjectExt, WITHOUT_NUL, array, boolean, closed, formatted, id, integer, nullable, open, page_of, schema,
+    string, time,
 };
 use crate::openapi::shared::NAME_PATTERN;
 use crate::role::Role;
@@ -89,7 +90,7 @@ fn users() -> Schemas {
     let identity = closed("Who the user is at an OIDC issuer; then it needs no password.")
         .schema_type(nullable(Type::Object))
         .must("issuer", formatted("uri", "The issuer's URL."))
-        .must("subject", string("The claim `sub`.").min_length(Some(1)));
+        .must("subject", string("The claim `sub`.").min_length(Some(1)).pattern(Some(WITHOUT_NUL)));
     let create = closed("A new user.")
         .must("name", user_name("Unique in the installation."))
         .property("password", optional(new_secret("Generated and shown once when not given.")))
@@ -322,7 +323,7 @@ fn optional_flag(doc: &str) -> ObjectBuilder {
 }
 
 fn secret(doc: &str) -> ObjectBuilder {
-    formatted("password", doc).write_only(true)
+    formatted("password", doc).write_only(true).pattern(Some(WITHOUT_NUL))
 }
 
 /// A password that is set, not one that is compared.
@@ -339,7 +340,7 @@ fn user_name(doc: &str) -> ObjectBuilder {
 }
 
 fn description() -> ObjectBuilder {
-    optional(string("Free text.").max_length(Some(DESCRIPTION_MAX)))
+    optional(string("Free text.").max_length(Some(DESCRIPTION_MAX)).pattern(Some(WITHOUT_NUL)))
 }
 
 /// Built in or of the installation's own, by name.
