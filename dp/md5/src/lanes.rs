@@ -44,10 +44,6 @@ fn serve(brought: &Receiver<Job>) {
             let Ok(job) = brought.recv() else { return };
             jobs.push(job);
         }
-        if jobs.len() < MOST {
-            // Where cores are busy, those who would bring more come first: many cost little more than one.
-            std::thread::yield_now();
-        }
         let free = MOST - jobs.len();
         jobs.extend(brought.try_iter().take(free));
         jobs.retain_mut(|(lane, waits)| {
