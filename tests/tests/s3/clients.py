@@ -130,8 +130,8 @@ def quota(bucket, refusal):
 
 def locked(bucket):
     s3 = client()
-    made = s3.put_object(Bucket=bucket, Key="ledger", Body=b"1")
-    refused("AccessDenied", s3.delete_object, Bucket=bucket, Key="ledger", VersionId=made["VersionId"])
+    made = s3.put_object(Bucket=bucket, Key="entry", Body=b"1")
+    refused("AccessDenied", s3.delete_object, Bucket=bucket, Key="entry", VersionId=made["VersionId"])
 
 
 def otp(secret):
