@@ -347,10 +347,7 @@ impl Installation {
 
     /// How many nodes have a directory.
     pub fn node_dirs_of_nodes(&self) -> usize {
-        let is_node = |dir: &PathBuf| {
-            dir.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.len() == 36)
-        };
-        self.node_dirs().iter().filter(|dir| is_node(dir)).count()
+        self.node_dirs().len()
     }
 
     /// What the router has written down of itself.
@@ -365,13 +362,14 @@ impl Installation {
         state["address"].as_str().expect("its address").to_owned()
     }
 
-    /// Directories of nodes that are left.
+    /// Directories of nodes that are left. Beside them is one of addresses.
     pub fn node_dirs(&self) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(self.data_dir().join("nodes")) else { return Vec::new() };
-        entries
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.is_dir())
-            .collect()
+        let is_node = |path: &PathBuf| {
+            path.is_dir()
+                && path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.len() == 36)
+        };
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(is_node).collect()
     }
 }
 
