@@ -146,38 +146,17 @@ impl Api {
         query: &Query<'_>,
         file: &File,
     ) -> Result<Answer, CliError> {
-        let mut token = self.session.token(&self.http).await?;
-        let mut renewed = false;
-        let (mut pauses, mut was_sent) = (PAUSES.iter(), false);
-        loop {
+        let url = format!("{}{path}", self.endpoint());
+        self.exchange(&format!("PUT {path}"), true, || {
             let body = FileBody::new(file).map_err(|source| CliError::Unexpected {
                 what: "the file cannot be read".into(),
                 source: Some(Box::new(source)),
             })?;
-            let mut request = self.http.put(format!("{}{path}", self.endpoint())).query(query);
-            request = request.body(reqwest::Body::wrap(body)).timeout(FILE_TIMEOUT);
-            request = request.header(header::CONTENT_TYPE, "application/octet-stream");
-            if let Some(token) = &token {
-                request = request.bearer_auth(token);
-            }
-            match receive(self.endpoint(), &format!("PUT {path}"), request).await {
-                Err(CliError::Api(problem)) if problem.status == 401 && !renewed => {
-                    renewed = true;
-                    match self.session.renew(&self.http, token.as_deref()).await? {
-                        Some(fresh) => token = Some(fresh),
-                        None => return Err(self.session.refused(problem)),
-                    }
-                }
-                Err(error)
-                    if error.is_lost(was_sent)
-                        && let Some(pause) = pauses.next() =>
-                {
-                    was_sent = true;
-                    tokio::time::sleep(*pause).await;
-                }
-                other => return other,
-            }
-        }
+            let request = self.http.put(&url).query(query).timeout(FILE_TIMEOUT);
+            let request = request.header(header::CONTENT_TYPE, "application/octet-stream");
+            Ok(request.body(reqwest::Body::wrap(body)))
+        })
+        .await
     }
 
     /// Removes something.
@@ -266,26 +245,42 @@ impl Api {
         body: Option<&Value>,
         headers: &[Header<'_>],
     ) -> Result<Answer, CliError> {
-        let mut token = self.session.token(&self.http).await?;
-        let mut renewed = false;
+        let url = format!("{}{path}", self.endpoint());
         let is_repeatable = headers.iter().any(|(name, _)| *name == IDEMPOTENCY_KEY);
-        let mut pauses = PAUSES.iter().filter(|_| is_repeatable);
-        let mut was_sent = false;
-        loop {
-            let mut request = self.http.request(method.clone(), format!("{}{path}", self.endpoint()));
+        self.exchange(&format!("{method} {path}"), is_repeatable, || {
+            let mut request = self.http.request(method.clone(), &url);
             if !query.is_empty() {
                 request = request.query(query);
-            }
-            if let Some(token) = &token {
-                request = request.bearer_auth(token);
             }
             for (name, value) in headers {
                 request = request.header(name, *value);
             }
-            if let Some(body) = body {
-                request = request.json(body);
+            Ok(match body {
+                Some(body) => request.json(body),
+                None => request,
+            })
+        })
+        .await
+    }
+
+    /// Sends what `request` makes, with the session's token; again when that was refused and there is a newer one, or when
+    /// the connection was lost and doing it twice does no harm.
+    async fn exchange(
+        &self,
+        what: &str,
+        is_repeatable: bool,
+        request: impl Fn() -> Result<reqwest::RequestBuilder, CliError>,
+    ) -> Result<Answer, CliError> {
+        let mut token = self.session.token(&self.http).await?;
+        let mut renewed = false;
+        let mut pauses = PAUSES.iter().filter(|_| is_repeatable);
+        let mut was_sent = false;
+        loop {
+            let mut request = request()?;
+            if let Some(token) = &token {
+                request = request.bearer_auth(token);
             }
-            let answer = receive(self.endpoint(), &format!("{method} {path}"), request).await;
+            let answer = receive(self.endpoint(), what, request).await;
             match answer {
                 // The server may have restarted with other keys or revoked the token: a login can get a new one.
                 Err(CliError::Api(problem)) if problem.status == 401 && !renewed => {
