@@ -1,10 +1,11 @@
 //! Pages of lists: which rows the caller may see, after which row, by a statement that is written once per shape.
 
+mod shape;
 mod statement;
 
 use uuid::Uuid;
 
-use self::statement::{Scope, Shape};
+use self::shape::{Scope, Shape};
 pub(in crate::store) use self::statement::{condition, first_args, narrow};
 use super::Page;
 use super::rows::read_resource;

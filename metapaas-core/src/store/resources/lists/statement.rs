@@ -7,128 +7,15 @@ use sea_query::{
     UnionType,
 };
 
+use super::shape::{Scope, Shape};
 use crate::descriptor::TypeDescriptor;
-use crate::query::{After, Comparison, Field, Filter, LabelTest, Listing, Literal, Order, Place, Test};
-use crate::registry::RegisteredType;
-use crate::resource::ids::first_id;
+use crate::query::{After, Comparison, Field, Filter, LabelTest, Listing, Order, Place, Test};
 use crate::store::resources::statements::{columns, list_slots, select};
 use crate::store::statement::{Dialect, Statement, slot};
 use crate::store::value::Arg;
 
 /// Most parts that a statement is put together from; with more, the database sorts what they have in common.
 const BRANCHES_MAX: usize = 32;
-
-/// Whose rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// Those of all projects, or those below one row.
-    Everywhere,
-    /// Those of so many projects.
-    Projects(usize),
-}
-
-/// What the statement of a listing depends on.
-#[derive(Debug)]
-pub(super) struct Shape<'a> {
-    dialect: Dialect,
-    key: String,
-    args: &'a mut Vec<Arg>,
-}
-
-impl<'a> Shape<'a> {
-    /// Adds the values of the listing to `args`, which has those of its scope.
-    pub(super) fn of(
-        dialect: Dialect,
-        registered: &RegisteredType,
-        scope: Scope,
-        listing: &Listing,
-        args: &'a mut Vec<Arg>,
-    ) -> Self {
-        let key = format!("{} {scope:?} {} ", registered.index, listing.order);
-        let mut shape = Self { dialect, key, args };
-        shape.filter(&listing.filter);
-        if let Some(after) = &listing.after {
-            shape.after(after);
-        }
-        shape
-    }
-
-    pub(super) fn key(&self) -> &str {
-        &self.key
-    }
-
-    fn filter(&mut self, filter: &Filter) {
-        match filter {
-            Filter::All(parts) | Filter::Any(parts) => {
-                self.key.push_str(if matches!(filter, Filter::All(_)) { "&(" } else { "|(" });
-                parts.iter().for_each(|part| self.filter(part));
-                self.key.push(')');
-            }
-            Filter::Not(part) => {
-                self.key.push('!');
-                self.filter(part);
-            }
-            Filter::Field { field, test } => {
-                self.key.push_str(field.name);
-                self.test(*field, test);
-                self.key.push(' ');
-            }
-            Filter::Label { name, test } => {
-                let path = match self.dialect {
-                    Dialect::Postgres => name.clone(),
-                    // Names of labels hold no quotes.
-                    Dialect::Sqlite => format!("$.\"{name}\""),
-                };
-                self.args.push(Arg::from(path));
-                self.key.push_str("label");
-                if let LabelTest::OneOf(values) = test {
-                    self.key.push_str(&values.len().to_string());
-                    self.args.extend(values.iter().map(|value| Arg::from(value.as_str())));
-                }
-                self.key.push(' ');
-            }
-        }
-    }
-
-    fn test(&mut self, field: Field, test: &Test) {
-        let values: &[Literal] = match test {
-            Test::Compare(comparison, value) => {
-                self.key.push_str(comparison.as_str());
-                std::slice::from_ref(value)
-            }
-            Test::OneOf(values) => {
-                self.key.push_str(&values.len().to_string());
-                values
-            }
-            Test::Contains(part) => {
-                self.key.push(':');
-                self.args.push(Arg::from(part.as_str()));
-                return;
-            }
-            Test::IsNull => {
-                self.key.push('0');
-                return;
-            }
-        };
-        for value in values {
-            match (field.place, value) {
-                (Place::CreatedAt, Literal::Time(time)) => {
-                    let next = *time + chrono::TimeDelta::microseconds(1);
-                    self.args.extend([first_id(*time), first_id(next)].map(Arg::from));
-                }
-                _ => self.args.push(arg(value)),
-            }
-        }
-    }
-
-    fn after(&mut self, after: &After) {
-        self.key.push('>');
-        for key in &after.keys {
-            self.key.push(if key.is_some() { 'v' } else { '0' });
-            self.args.extend(key.as_ref().map(arg));
-        }
-    }
-}
 
 /// Narrows `select`, a statement over rows that are of no type, to the filter, the place and the order of a listing.
 /// Its first values are those of [`list_slots`] up to the limit, and its own follow them in `args`; those of the listing
@@ -161,17 +48,6 @@ pub(in crate::store) fn condition(dialect: Dialect, filter: &Filter, args: &mut 
 pub(in crate::store) fn first_args(listing: &Listing, limit: u16) -> Vec<Arg> {
     let after = listing.after.as_ref().map(|after| after.id);
     vec![Arg::Uuid(None), Arg::Uuid(after), Arg::from(i64::from(limit) + 1)]
-}
-
-fn arg(value: &Literal) -> Arg {
-    match value {
-        Literal::Bool(value) => Arg::from(*value),
-        Literal::Int(value) | Literal::Millis(value) => Arg::from(*value),
-        Literal::Float(value) => Arg::Float(Some(*value)),
-        Literal::Text(value) => Arg::from(value.as_str()),
-        Literal::Uuid(value) => Arg::from(*value),
-        Literal::Time(value) => Arg::from(*value),
-    }
 }
 
 /// Writes the statement of a listing.
