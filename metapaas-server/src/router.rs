@@ -8,6 +8,7 @@ use std::time::Duration;
 use metapaas_agent::supervisor::{ServiceFiles, Supervisor};
 use metapaas_agent::{ServiceSpec, StopSignal, files};
 use metapaas_core::reconcile::Routing;
+use metapaas_core::routers::InForce;
 use metapaas_router::config::{self, CONFIG_FILE, CONTROL_FILE, STATE_FILE};
 use metapaas_router::{Control, RouterConfig, RouterState};
 use uuid::Uuid;
@@ -17,8 +18,7 @@ use crate::startup::StartError;
 
 /// How often the router is told where control planes are, when that has changed, and asked where it is.
 const LOOK: Duration = Duration::from_millis(500);
-/// Between taking a backend off the routes and telling its node to go. Another control plane's router hears within
-/// half a second.
+/// Within this, routers that run have heard of a change: one that asks another control plane after half a second.
 const NOTICE: Duration = Duration::from_millis(1500);
 /// The service's name.
 const SERVICE: &str = "router";
@@ -41,12 +41,17 @@ impl Router {
     }
 
     /// What the reconciler is told; `None` when there is no router.
-    pub(crate) fn routing(&self, settings: &Config) -> Result<Option<Routing>, StartError> {
+    pub(crate) fn routing(
+        &self,
+        settings: &Config,
+        in_force: InForce,
+    ) -> Result<Option<Routing>, StartError> {
         let ports = settings.router_ports()?;
         Ok(self.wanted.as_ref().map(|_| Routing {
             base_domain: settings.router_domain.clone(),
             ports,
             public_port: self.public_port.clone(),
+            in_force,
             notice: NOTICE,
         }))
     }

@@ -106,7 +106,7 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
     let routers =
         Routers::new(started.store.clone(), NodeTokens::new(&derived(&started.signing_key, "router tokens")));
     let beside = Router::new(&started.config)?;
-    let routing = beside.routing(&started.config)?;
+    let routing = beside.routing(&started.config, routers.in_force())?;
     if parts == Parts::All {
         followers.push(tokio::spawn(beside.follow(routers.token(), ca.clone(), endpoints.clone())));
     }

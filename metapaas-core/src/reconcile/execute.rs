@@ -153,6 +153,10 @@ impl Reconciler {
             summary::instance(&instance, &planned.nodes, &nodes, obstacle.as_ref(), policy, now());
         summary::set_outputs(&mut after, |name| planned.outputs.get(name));
         routed.show(&mut after);
+        if routed.is_routed && after.meta.status == "ACTIVE" && instance.meta.status != "ACTIVE" {
+            // Who reads ACTIVE and asks at the URL must get what ACTIVE is said of.
+            self.routers_hear().await?;
+        }
         if summary::differs(&instance, &after) && !self.store.write_observed(claim, &instance, &after).await?
         {
             // The row changed under the pass: its change has made the work due already. Or the lease is lost, and what

@@ -17,6 +17,7 @@ use crate::plugin::RoutesFn;
 use crate::registry::RegisteredType;
 use crate::resource::{Datum, Resource};
 use crate::route::{ObservedNode, Route, host_name};
+use crate::routers::InForce;
 use crate::store::routes::{RouteSet, Settled};
 use crate::store::{Node, StoreError, desired};
 
@@ -29,7 +30,9 @@ pub struct Routing {
     pub ports: RangeInclusive<u16>,
     /// The port that the router listens on, once it does.
     pub public_port: Arc<RwLock<Option<u16>>>,
-    /// Between taking a backend off the routes and telling its node to go: the time that routers have to hear of it.
+    /// What routers have heard of.
+    pub in_force: InForce,
+    /// The time within which every router that runs hears of a change.
     pub notice: Duration,
 }
 
@@ -44,6 +47,8 @@ impl Routing {
 /// What the routes of an instance came to.
 #[derive(Debug, Default)]
 pub(super) struct Routed {
+    /// Whether it has any.
+    pub(super) is_routed: bool,
     /// What is in the way of a route.
     pub(super) obstacle: Option<Obstacle>,
     /// Whether a backend was taken away or added.
@@ -74,11 +79,21 @@ impl Reconciler {
         nodes: &[Node],
         leaving: &[Uuid],
     ) -> Result<(), StoreError> {
-        let Some(routing) = self.settings.routing.as_ref().filter(|_| !leaving.is_empty()) else {
-            return Ok(());
-        };
-        if self.route(root, instance, children, nodes, leaving).await?.is_changed {
+        if !leaving.is_empty() && self.route(root, instance, children, nodes, leaving).await?.is_changed {
+            self.routers_hear().await?;
+        }
+        Ok(())
+    }
+
+    /// Returns once routers have what the routes are now.
+    pub(super) async fn routers_hear(&self) -> Result<(), StoreError> {
+        let Some(routing) = &self.settings.routing else { return Ok(()) };
+        let control_planes = self.settings.endpoints.read().unwrap_or_else(PoisonError::into_inner).len();
+        if control_planes > 1 {
+            // Their routers ask them, and what they were told is not known here.
             tokio::time::sleep(routing.notice).await;
+        } else {
+            routing.in_force.reach(self.store.routes_revision().await?, routing.notice).await;
         }
         Ok(())
     }
@@ -123,6 +138,7 @@ impl Reconciler {
         };
         Ok(Routed {
             obstacle: obstacle(routing, &wanted, &settled),
+            is_routed: !wanted.is_empty(),
             is_changed: settled.is_changed,
             outputs: outputs(routing, &wanted, &settled),
         })
@@ -267,6 +283,7 @@ mod tests {
     #[test]
     fn a_url_has_the_port_of_the_router() {
         let routing = |port| Routing {
+            in_force: InForce::default(),
             base_domain: "localhost".into(),
             ports: 1..=2,
             public_port: Arc::new(RwLock::new(port)),

@@ -19,6 +19,12 @@
             postgres: include_str!("0003_hidden_token.postgres.sql"),
             sqlite: include_str!("0003_hidden_token.sqlite.sql"),
         },
+        ::metapaas_core::migration::Migration {
+            id: "202a9bd2-a934-4e54-9727-df6344769be3",
+            name: "0004_add_port",
+            postgres: include_str!("0004_add_port.postgres.sql"),
+            sqlite: include_str!("0004_add_port.sqlite.sql"),
+        },
     ],
     snapshot: include_str!("schema.json"),
 }

@@ -49,6 +49,9 @@ pub struct App {
     /// Where it is served.
     #[field(output)]
     pub url: Option<String>,
+    /// The port of the router's address that leads to it as well. It stays the app's.
+    #[field(output)]
+    pub port: Option<u16>,
     /// The release that serves.
     #[field(output)]
     pub release: Option<u32>,

@@ -42,6 +42,7 @@ impl World {
             domains: Vec::new(),
             build_token: Some(Secret::new("token".into())),
             url: None,
+            port: None,
             release: None,
             deploys: None,
             restarts: None,

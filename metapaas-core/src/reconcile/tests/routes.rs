@@ -3,12 +3,14 @@
 use super::*;
 use crate::plugin::RoutesFn;
 use crate::route::{Route, serving};
+use crate::routers::InForce;
 
 pub(super) fn routing() -> Option<Routing> {
     Some(Routing {
         base_domain: "test".into(),
         ports: 20_000..=20_001,
         public_port: Arc::new(RwLock::new(Some(7490))),
+        in_force: InForce::default(),
         notice: Duration::ZERO,
     })
 }

@@ -243,8 +243,10 @@ async fn standing(console: &mut dyn Console, app: &Name, found: &Value) -> Resul
     let release = newest(console, app).await?.unwrap_or_default();
     let is_of_it = ["repo", "subdir"].iter().all(|field| release[*field] == found[*field]);
     Ok(match release["state"].as_str() {
-        Some("SERVING") if is_of_it && release["number"] == found["release"] => Standing::Serves,
-        Some("BUILDING" | "STARTING") | None if is_of_it => Standing::Comes,
+        _ if !is_of_it => Standing::Other,
+        Some("SERVING") if release["number"] == found["release"] => Standing::Serves,
+        // One that serves and did not when the app was looked at comes of what was changed meanwhile.
+        Some("BUILDING" | "STARTING" | "SERVING") | None => Standing::Comes,
         _ => Standing::Other,
     })
 }
