@@ -47,6 +47,8 @@ struct Board {
 #[derive(Debug)]
 struct Ear {
     told: Told,
+    /// The agent that listens, by the id it has of its start.
+    agent: Option<Uuid>,
     bell: Arc<Notify>,
     heard_at: Instant,
 }
@@ -61,8 +63,12 @@ struct Open {
 }
 
 impl Calls {
-    /// The calls for a node as soon as there are some; none when `wait` is over.
-    pub async fn listen(&self, node: Uuid, wait: Duration) -> Told {
+    /// The calls for a node as soon as there are some; none when `wait` is over. What another `agent` of the node had taken
+    /// up breaks off: it ended with that one.
+    pub async fn listen(&self, node: Uuid, agent: Option<Uuid>, wait: Duration) -> Told {
+        if agent.is_some() {
+            self.board().listens(node, agent);
+        }
         let until = Instant::now() + wait.min(WAIT_MAX);
         loop {
             let bell = {
@@ -160,9 +166,22 @@ impl Calls {
 }
 
 impl Board {
+    fn listens(&mut self, node: Uuid, agent: Option<Uuid>) {
+        let ear = self.ear(node);
+        let before = std::mem::replace(&mut ear.agent, agent);
+        if before.is_none() || before == agent {
+            return;
+        }
+        let waiting: Vec<Uuid> = ear.told.begin.iter().map(|call| call.id).collect();
+        ear.told.end.clear();
+        // Who waits hears of it: the sender of the answer is dropped.
+        self.open.retain(|id, open| open.node != node || waiting.contains(id));
+    }
+
     fn ear(&mut self, node: Uuid) -> &mut Ear {
         self.nodes.entry(node).or_insert_with(|| Ear {
             told: Told::default(),
+            agent: None,
             bell: Arc::default(),
             heard_at: Instant::now(),
         })
@@ -187,6 +206,8 @@ pub enum Broken {
     Away,
     /// It has fallen silent.
     Silent,
+    /// Its agent has ended; another one listens.
+    Ended,
 }
 
 impl Called {
@@ -205,8 +226,10 @@ impl Called {
                 (self.was_taken, self.is_over) = (true, part.is_last);
                 Ok(Some(part.frames))
             }
-            // Only an answer that was dropped has no sender any more.
-            Ok(None) => Ok(None),
+            Ok(None) => {
+                self.is_over = true;
+                Err(Broken::Ended)
+            }
             Err(_) => {
                 self.is_over = true;
                 Err(if self.was_taken { Broken::Silent } else { Broken::Away })
@@ -240,7 +263,7 @@ mod tests {
         let (calls, node) = (Calls::default(), Uuid::from_u128(1));
         let listening = tokio::spawn({
             let calls = calls.clone();
-            async move { calls.listen(node, LONG).await }
+            async move { calls.listen(node, None, LONG).await }
         });
         tokio::task::yield_now().await;
         let mut called = call(&calls, node);
@@ -264,13 +287,32 @@ mod tests {
     async fn a_node_learns_that_nobody_waits_any_more() {
         let (calls, node) = (Calls::default(), Uuid::from_u128(1));
         let called = call(&calls, node);
-        let id = calls.listen(node, LONG).await.begin[0].id;
+        let id = calls.listen(node, None, LONG).await.begin[0].id;
         drop(called);
-        assert_eq!(calls.listen(node, LONG).await, Told { begin: Vec::new(), end: vec![id] });
+        assert_eq!(calls.listen(node, None, LONG).await, Told { begin: Vec::new(), end: vec![id] });
         assert_eq!(calls.deliver(node, id, part(0, false)).await.unwrap_err().code, ErrorCode::NotFound);
         drop(call(&calls, node));
-        assert_eq!(calls.listen(node, Duration::ZERO).await, Told::default(), "it was never told");
+        assert_eq!(calls.listen(node, None, Duration::ZERO).await, Told::default(), "it was never told");
         assert!(calls.board().open.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_an_agent_had_taken_up_ends_with_it() {
+        let (calls, node) = (Calls::default(), Uuid::from_u128(1));
+        let [first, second] = [1, 2].map(|id| Some(Uuid::from_u128(id)));
+        let mut taken = call(&calls, node);
+        let id = calls.listen(node, first, LONG).await.begin[0].id;
+        calls.deliver(node, id, part(0, false)).await.unwrap();
+        assert!(taken.next().await.is_ok());
+        let (mut waiting, elsewhere) = (call(&calls, node), call(&calls, Uuid::from_u128(2)));
+        let told = calls.listen(node, second, LONG).await;
+        assert_eq!(told.begin.len(), 1, "what nobody has taken up goes to the next agent");
+        assert_eq!(taken.next().await, Err(Broken::Ended));
+        calls.deliver(node, told.begin[0].id, part(0, true)).await.unwrap();
+        assert!(waiting.next().await.is_ok());
+        let others = calls.listen(Uuid::from_u128(2), second, LONG).await;
+        assert_eq!(others.begin.len(), 1, "another node's are its own");
+        drop((taken, elsewhere));
     }
 
     #[tokio::test]
@@ -279,7 +321,7 @@ mod tests {
         let mut called = call(&calls, node);
         assert_eq!(called.next().await, Err(Broken::Away));
         let mut called = call(&calls, node);
-        let id = calls.listen(node, LONG).await.begin[1].id;
+        let id = calls.listen(node, None, LONG).await.begin[1].id;
         calls.deliver(node, id, part(0, false)).await.unwrap();
         assert!(called.next().await.is_ok());
         assert_eq!(called.next().await, Err(Broken::Silent));
@@ -289,7 +331,7 @@ mod tests {
     async fn a_reader_that_takes_nothing_holds_up_its_node_alone() {
         let (calls, node) = (Calls::default(), Uuid::from_u128(1));
         let mut called = call(&calls, node);
-        let id = calls.listen(node, LONG).await.begin[0].id;
+        let id = calls.listen(node, None, LONG).await.begin[0].id;
         calls.deliver(node, id, part(0, false)).await.unwrap();
         let full = calls.deliver(node, id, part(1, false)).await.unwrap_err();
         assert_eq!(full.code, ErrorCode::Unavailable);

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::action::LOGS;
 use crate::authn::Authenticator;
 use crate::authz::{Allowed, authorize};
-use crate::calls::{Broken, Called, Calls};
+use crate::calls::{Called, Calls};
 use crate::descriptor::Action;
 use crate::error::{Error, ErrorCode};
 use crate::request::RequestContext;
@@ -366,7 +366,7 @@ fn said(node: Uuid, called: Called) -> BoxStream<'static, (Uuid, Said)> {
         Some(match called.next().await {
             Ok(Some(frames)) => ((node, Said::Frames(frames)), Some(called)),
             Ok(None) => ((node, Said::Over), None),
-            Err(Broken::Away | Broken::Silent) => ((node, Said::Broken), None),
+            Err(_) => ((node, Said::Broken), None),
         })
     };
     stream::unfold(Some(called), next).boxed()

@@ -219,6 +219,12 @@ impl Run {
                     Ok(Some(frames)) if frames.is_empty() => return Ok(RunEvent::Idle),
                     Ok(Some(frames)) => self.heard.extend(frames),
                     Ok(None) => return Err(format!("the node {} said no more", self.place)),
+                    Err(Broken::Ended) => {
+                        let place = &self.place;
+                        return Err(format!(
+                            "the agent of the node {place} has ended, and the command with it"
+                        ));
+                    }
                     Err(Broken::Away | Broken::Silent) => {
                         let place = &self.place;
                         return Err(format!(
@@ -239,7 +245,7 @@ impl Run {
         loop {
             let frames = match self.called.next().await {
                 Ok(Some(frames)) => frames,
-                Ok(None) | Err(Broken::Silent) => return Err(away("has fallen silent")),
+                Ok(None) | Err(Broken::Silent | Broken::Ended) => return Err(away("has fallen silent")),
                 Err(Broken::Away) => return Err(away("does not answer")),
             };
             self.heard.extend(frames);

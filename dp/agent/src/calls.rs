@@ -42,11 +42,13 @@ pub(crate) struct Calls {
     logs: Arc<Logs>,
     commands: Commands,
     underway: Mutex<BTreeMap<Uuid, AbortHandle>>,
+    /// Of this run of the agent.
+    agent: Uuid,
 }
 
 impl Calls {
     pub(crate) fn new(link: Arc<Link>, logs: Arc<Logs>, commands: Commands) -> Arc<Self> {
-        Arc::new(Self { link, logs, commands, underway: Mutex::default() })
+        Arc::new(Self { link, logs, commands, underway: Mutex::default(), agent: Uuid::new_v4() })
     }
 
     /// Listens for as long as the agent runs. Dropped, it ends all that is under way.
@@ -79,7 +81,7 @@ impl Calls {
     async fn listen_at(self: Arc<Self>, route: Route) {
         let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
         loop {
-            match self.link.calls(&route).await {
+            match self.link.calls(&route, self.agent).await {
                 Ok(calls) => {
                     backoff.reset();
                     for id in calls.end {

@@ -144,9 +144,9 @@ impl Link {
     ///
     /// # Errors
     /// See [`LinkError`].
-    pub(crate) async fn calls(&self, route: &Route) -> Result<Calls, LinkError> {
+    pub(crate) async fn calls(&self, route: &Route, agent: Uuid) -> Result<Calls, LinkError> {
         let url = format!("{}{CALLS_PATH}", route.base);
-        let query = [("wait", WAIT_SECONDS)];
+        let query = [("agent", agent.to_string()), ("wait", WAIT_SECONDS.to_string())];
         let request = route.http.get(&url).query(&query).timeout(DEADLINE).bearer_auth(self.token());
         let response = ask(&url, request).await?;
         if response.status() == StatusCode::NOT_MODIFIED {

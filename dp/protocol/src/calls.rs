@@ -3,7 +3,8 @@
 //! Agents listen at every control plane, so that a call never leaves the one that was asked, and nothing of it is written
 //! down anywhere. Both exchanges are begun by the agent with `Authorization: Bearer <node token>`:
 //!
-//! - `GET /v1/agents/calls?wait=<seconds>` answers 200 with [`Calls`] as soon as there are some, 304 when the wait is over;
+//! - `GET /v1/agents/calls?agent=<id>&wait=<seconds>` answers 200 with [`Calls`] as soon as there are some, 304 when the wait
+//!   is over. The id is made when the agent starts: another one says that what the last agent had taken up is over;
 //! - `POST /v1/agents/calls/{call id}` with a [`CallOutput`], the next part of the answer, is answered 204 when somebody has
 //!   taken it, 404 when nobody wants it any more, 503 when it should be sent again. An agent that has nothing to say sends an
 //!   empty one every [`HEARTBEAT_SECONDS`].

@@ -197,6 +197,7 @@ fn calls(parts: &mut Parts) {
     parts.components.schemas.insert("NodeCallOutput".into(), part.into());
     let wait = integer("").minimum(Some(0)).maximum(Some(60));
     let listen = operation("agents_calls", "agents", "Wait for what is asked of the node")
+        .parameter(query("agent", id(""), "Of this run of the agent. What another one had taken up is over."))
         .parameter(query("wait", wait, "Seconds to wait."))
         .response("200", answer("There is something.", Some("NodeCalls"), &[]))
         .response("304", answer("The wait is over.", None, &[]));

@@ -210,9 +210,11 @@ impl Operations<'_> {
                      `detail`. Without a stream the answer comes when the command has ended, after white space. Either way \
                      the command ends with the request.",
                 ))
+                .parameter_ref(shared_parameter("IfMatch"))
+                .parameter_ref(shared_parameter("IfGenerationMatch"))
                 .request_body(Some(body))
                 .response("200", or_stream(answer("It ran.", Some("RunResult"), &[])))
-                .errors(&[413, 415]);
+                .errors(&[412, 413, 415]);
             return with_parameters(own).operation(HttpMethod::Post, run).build();
         }
         let accepted = answer(

@@ -63,15 +63,16 @@ pub(super) async fn report(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// `GET /v1/agents/calls?wait=<seconds>`
+/// `GET /v1/agents/calls?agent=<id>&wait=<seconds>`
 pub(super) async fn calls(State(app): State<App>, RawQuery(query): RawQuery, headers: HeaderMap) -> Answer {
     let node = app.agents.authenticate(bearer(&headers)?)?;
-    let mut query = Query::parse(query.as_deref(), &["wait"]);
+    let mut query = Query::parse(query.as_deref(), &["agent", "wait"]);
+    let agent = query.id("agent");
     let wait = Duration::from_secs(query.number("wait", WAIT_MAX).unwrap_or_default());
     query.finish()?;
     let mut stop = app.stop.clone();
     let told = tokio::select! {
-        told = app.calls.listen(node, wait) => told,
+        told = app.calls.listen(node, agent, wait) => told,
         _ = stop.wait_for(|stop| *stop) => Default::default(),
     };
     if told.begin.is_empty() && told.end.is_empty() {

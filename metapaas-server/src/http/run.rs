@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use super::Answer;
 use super::body::{parse, read_optional};
-use super::headers::bearer;
+use super::headers::{Preconditions, bearer};
 use super::query::Query;
 use super::resources::{Call, is_stream_wanted};
 use super::stream::respond;
@@ -41,9 +41,11 @@ impl Call<'_> {
         choose: &ChooseFn,
         body: Body,
     ) -> Answer {
-        let mut query = Query::parse(self.query, &["project_id"]);
+        let mut query = Query::parse(self.query, &["project_id", "if_generation_match"]);
         locator.project = query.id("project_id");
+        let generation = query.number("if_generation_match", i64::MAX.unsigned_abs()).map(u64::cast_signed);
         query.finish()?;
+        let preconditions = Preconditions::of(self.headers, generation)?;
         if self.headers.contains_key("idempotency-key") {
             let detail = "a command is run each time; leave out Idempotency-Key (`metapaas run` does)";
             return Err(Error::invalid_at("Idempotency-Key:", "INVALID_VALUE", detail).into());
@@ -52,6 +54,8 @@ impl Call<'_> {
         let request = self.app.runs.request(&validate::parameters(action, &parse(&bytes)?)?)?;
         let allowed = self.allowed(registered, Action::Custom(action.verb));
         let instance = self.app.store.get(&allowed, registered, &locator).await?;
+        allowed.on_row(instance.meta.project_id, &instance.key())?;
+        preconditions.hold(&instance)?;
         let run = self.app.runs.begin(allowed, bearer(self.headers)?, &instance, choose, request).await?;
         let running = Running { run, stop: self.app.stop.clone() };
         if is_stream_wanted(self.headers) {

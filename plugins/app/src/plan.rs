@@ -77,7 +77,7 @@ pub(crate) fn routes(app: &Desired<App>, nodes: &[ObservedNode]) -> Vec<Route> {
     };
     let backends = nodes.iter().filter(is_serving).filter_map(backend);
     let route = Route::new("web").label(app.meta.key.clone()).domains(app.spec.domains.clone());
-    vec![route.port_in("port").url_in("url").backends(backends)]
+    vec![route.with_port().port_in("port").url_in("url").backends(backends)]
 }
 
 /// Commands run on a node of the release that serves, on a healthy one if there is one.

@@ -56,6 +56,11 @@ async fn an_app_stores_a_file_in_the_bucket_that_it_is_bound_to() {
     assert!(bound["env_names"].as_array().unwrap().contains(&json!("S3_BUCKET")), "{bound:#}");
     assert_eq!(app.says("/").await, "data-bucket");
     assert_eq!(app.says("/store").await, "kept");
+    let code = "import os; print(os.environ['S3_BUCKET'], 'AWS_SECRET_ACCESS_KEY' in os.environ)";
+    let command = json!({ "command": ["python3", "-c", code] });
+    let ran =
+        installation.call(Method::POST, &format!("{}/actions/run", app.path), command).await.expect(200);
+    assert_eq!(ran.body["stdout"], "data-bucket True\n", "{}", ran.body);
     let (one, two) = (app.release(1).await, app.release(2).await);
     assert_eq!((&two["image"], &two["build"]), (&one["image"], &json!(1)), "nothing was built");
     let keys: Value = serde_json::from_str(&app.says("/keys").await).unwrap();

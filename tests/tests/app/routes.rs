@@ -49,10 +49,9 @@ async fn an_app_keeps_its_name_and_its_port() {
     }
     let mut ports = Vec::new();
     for (app, name) in apps.iter().zip(["one", "two", "three"]) {
-        app.active().await;
-        let host = format!("{name}.localhost");
-        eventually("the app has a port", || async { leased(&installation, &host).is_some() }).await;
-        ports.push(leased(&installation, &host).unwrap());
+        let port = app.active().await["port"].as_u64();
+        assert_eq!(leased(&installation, &format!("{name}.localhost")), port);
+        ports.push(port.unwrap());
     }
     assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 3, "nobody shares a port: {ports:?}");
 
@@ -63,10 +62,8 @@ async fn an_app_keeps_its_name_and_its_port() {
         for (address, host) in
             [(&address, "one.localhost"), (&address, "ONE.Example.com:80"), (&port, "whatever.test")]
         {
-            eventually(&format!("{host} at {address} says {text}"), || async {
-                get(address, host).await.is_some_and(|(status, said)| status == 200 && said == text)
-            })
-            .await;
+            let (status, said) = get(address, host).await.unwrap();
+            assert!(status == 200 && said == text, "{host} at {address}: {status} {said}");
         }
         assert_eq!(leased(&installation, "one.localhost"), Some(ports[0]));
     };

@@ -44,6 +44,17 @@ impl Stream {
         }
     }
 
+    /// Standard output up to the end of its first line, and no end of the command.
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        while !line.ends_with('\n') {
+            let (kind, data) = self.next().await.unwrap();
+            assert_eq!(kind, "stdout", "{data}");
+            line.push_str(data["text"].as_str().unwrap());
+        }
+        line
+    }
+
     /// Everything up to the end: standard output, standard error, the last event.
     async fn rest(&mut self) -> (String, String, (String, Value)) {
         let (mut out, mut err) = (String::new(), String::new());
@@ -134,7 +145,7 @@ async fn a_command_runs_as_the_app_does_and_ends_with_who_asked() {
     assert_eq!((out.as_str(), &end.1["code"]), ("started\n", &json!(124)), "{end:?}");
     has_ended(&mark).await;
     let mut left = Stream::open(&app, python(&hiding(&mark))).await;
-    assert_eq!(left.next().await.unwrap().1["text"], "started\n");
+    assert_eq!(left.line().await, "started\n");
     eventually("both run", || async { running(&mark) >= 2 }).await;
     drop(left);
     has_ended(&mark).await;
@@ -192,7 +203,7 @@ async fn from_the_command_line(installation: &Installation, mark: &str) {
 
 async fn the_agent_dies(app: &App<'_>, mark: &str) {
     let mut stream = Stream::open(app, python(&hiding(mark))).await;
-    assert_eq!(stream.next().await.unwrap().1["text"], "started\n");
+    assert_eq!(stream.line().await, "started\n");
     let since = Instant::now();
     for folder in app.installation.node_dirs() {
         if let Some(pid) = metapaas_tests::harness::recorded_pid(&folder.join("agent.json")) {
@@ -202,6 +213,92 @@ async fn the_agent_dies(app: &App<'_>, mark: &str) {
     has_ended(mark).await;
     let (kind, data) = stream.rest().await.2;
     assert_eq!(kind, "error", "{data}");
-    assert!(data["detail"].as_str().unwrap().contains("silent"), "{data}");
+    // The next agent says so; without one, its silence would.
+    assert!(data["detail"].as_str().unwrap().contains("has ended, and the command with it"), "{data}");
     assert!(since.elapsed() < PATIENCE + Duration::from_secs(1));
+}
+
+/// Waits for its end, which it does not come to by itself.
+fn waiting(mark: &str) -> Value {
+    python(&format!("import time; print('started'); time.sleep(300) # {mark}"))
+}
+
+/// What a process has written so far, by the kernel's count.
+fn written_by(mark: &str) -> u64 {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let own = all.filter(|entry| {
+        std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| {
+            String::from_utf8_lossy(&line).starts_with("python3")
+                && String::from_utf8_lossy(&line).contains(mark)
+        })
+    });
+    let counts = own.filter_map(|entry| {
+        let counts = std::fs::read_to_string(entry.path().join("io")).ok()?;
+        counts.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse::<u64>().ok()
+    });
+    counts.sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_hold_up_nobody_and_end_with_their_control_plane() {
+    let mut installation = super::installation(On::Sqlite).await;
+    let repository = Repository::new();
+    repository.commit(&samples::PLAIN);
+    let path = {
+        let app = App::create(&installation, "shop", json!({ "repo": repository.url() })).await;
+        app.active().await;
+        let run = format!("{}/actions/run", app.path);
+        let mark = format!("crowd-{}", installation.pid());
+
+        // As many as a node takes, and one more.
+        let mut crowd = Vec::new();
+        for _ in 0..8 {
+            let mut stream = Stream::open(&app, waiting(&mark)).await;
+            assert_eq!(stream.line().await, "started\n");
+            crowd.push(stream);
+        }
+        let refused = installation.call(Method::POST, &run, python("")).await.expect(409);
+        assert!(refused.body["detail"].as_str().unwrap().contains("8 commands already"), "{refused:?}");
+        drop(crowd);
+        has_ended(&mark).await;
+
+        // One whose reader takes nothing is held up, and no other.
+        let flood = format!("flood-{}", installation.pid());
+        let endless = format!("import sys\nwhile True: sys.stdout.write('x' * 8191 + '\\n') # {flood}");
+        let unread = Stream::open(&app, python(&endless)).await;
+        eventually("it is held up", || async {
+            let before = written_by(&flood);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            before > 0 && written_by(&flood) == before
+        })
+        .await;
+        assert!(written_by(&flood) < 32 << 20, "{}", written_by(&flood));
+        let result = installation.call(Method::POST, &run, python("print(1)")).await.expect(200).body;
+        assert_eq!(result["stdout"], "1\n");
+        assert_eq!(app.says("/").await, "plain");
+        drop(unread);
+        has_ended(&flood).await;
+
+        // Only as long as the app is as the caller knows it.
+        let wrong = client().post(format!("{}{run}", installation.url)).bearer_auth(&installation.token);
+        let wrong = wrong.header("if-match", "\"1\"").json(&python("")).send().await.unwrap();
+        assert_eq!(wrong.status(), 412);
+        let _ = installation
+            .call(Method::POST, &format!("{run}?if_generation_match=99"), python(""))
+            .await
+            .expect(412);
+        app.path.clone()
+    };
+    let mark = format!("orphan-{}", installation.pid());
+    let app = App { installation: &installation, beside: None, path: path.clone() };
+    let mut stream = Stream::open(&app, waiting(&mark)).await;
+    assert_eq!(stream.line().await, "started\n");
+    installation.kill();
+    assert_eq!(stream.next().await, None, "it does not look like an end");
+    has_ended(&mark).await;
+    installation.up().await;
+    let app = App { installation: &installation, beside: None, path };
+    assert_eq!(app.says("/").await, "plain");
+    let out = Stream::open(&app, python("print(2)")).await.rest().await.0;
+    assert_eq!(out, "2\n");
 }
