@@ -113,7 +113,14 @@ async fn an_instance_is_created_while_the_primary_replica_is_killed() {
             Ok(answer) if answer.status() == 201 => answer.json::<Value>().await.ok(),
             _ => None,
         };
-        let again = send(&second.url).await.unwrap();
+        let again = loop {
+            let again = send(&second.url).await.unwrap();
+            // The database may not know yet that the first is dead, and hold its transaction.
+            match again.headers().get("retry-after") {
+                Some(_) if again.status() == 409 => tokio::time::sleep(Duration::from_millis(100)).await,
+                _ => break again,
+            }
+        };
         // The first may have stored it before it died, whether it said so or not; then this is the same answer.
         assert_eq!(again.status(), 201);
         let made: Value = again.json().await.unwrap();

@@ -17,14 +17,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
-use crate::metrics::count;
-use crate::proxy::{Client, Entrance, Server};
+use crate::proxy::{Client, Entrance, Place, Server};
 use crate::workers::Workers;
 
 /// How long the head of a request may take, and how long a connection may be idle.
@@ -33,7 +33,9 @@ const HEAD: Duration = Duration::from_secs(60);
 const LARGEST_HEAD: usize = 64 * 1024;
 /// A client that takes nothing of its answer for this long is cut off.
 const STALLED: Duration = Duration::from_secs(60);
-/// Connections of clients at the most.
+/// After so long without a word it is looked whether a client is still there, and so long again until it counts as gone.
+const SILENT: Duration = Duration::from_secs(60);
+/// Connections of clients at the most, WebSockets among them.
 const CONNECTIONS: usize = 20_000;
 /// A pause after the system has refused to accept, as when it is out of file descriptors.
 const BREATH: Duration = Duration::from_millis(100);
@@ -97,7 +99,9 @@ impl Doors {
         }
         // Nobody listens when there is no connection.
         let _ = self.stop.send(true);
-        while self.room.available_permits() < CONNECTIONS {
+        // A WebSocket has no end that could be waited for.
+        let websockets = || usize::try_from(self.server.metrics.websockets.load(Ordering::Relaxed));
+        while self.room.available_permits() + websockets().unwrap_or_default() < CONNECTIONS {
             tokio::time::sleep(BREATH).await;
         }
     }
@@ -113,7 +117,7 @@ async fn accept(
 ) {
     loop {
         // Beyond the limit, connections wait in the system's queue.
-        let Ok(place) = room.clone().acquire_owned().await else { return };
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
         let accepted = match listener.accept().await {
             // It goes to the thread that serves it.
             Ok((stream, client)) => stream.into_std().map(|stream| (stream, client)),
@@ -133,10 +137,8 @@ async fn accept(
         };
         let (server, stop) = (server.clone(), stop.clone());
         workers.give(move |worker| async move {
-            count(&server.metrics.connections);
-            serve(stream, server.clone(), Client::new(client, entrance, worker), stop).await;
-            server.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-            drop(place);
+            let place = Place::new(server.clone(), permit);
+            serve(stream, server, Client::new(client, entrance, worker, place), stop).await;
         });
     }
 }
@@ -152,6 +154,7 @@ async fn serve(
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     // Answers are written whole; waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
+    let _ = notice_the_gone(&stream);
     let client = Arc::new(client);
     let service = service_fn(move |request| server.clone().answer(request, client.clone()));
     let mut http = http1::Builder::new();
@@ -168,6 +171,14 @@ async fn serve(
             let _ = connection.await;
         }
     }
+}
+
+/// Has the system look whether a client that says nothing is still there: a WebSocket may be silent for hours.
+fn notice_the_gone(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_tcp_keepidle(stream, SILENT)?;
+    sockopt::set_tcp_keepintvl(stream, SILENT / 4)?;
+    sockopt::set_tcp_keepcnt(stream, 4)?;
+    sockopt::set_socket_keepalive(stream, true)
 }
 
 /// `/metrics` and `/healthz`, for this machine.

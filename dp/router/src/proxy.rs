@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
@@ -15,6 +16,7 @@ use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::{AccessLog, Record};
 use crate::body::{Answer, End, Payload};
@@ -66,16 +68,39 @@ pub struct Client {
     entrance: Entrance,
     port: HeaderValue,
     worker: usize,
+    /// Taken for as long as it is open, also as a WebSocket.
+    _place: Place,
+}
+
+/// A place among all connections, and the count of them.
+#[derive(Debug)]
+pub struct Place {
+    server: Arc<Server>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// One more.
+    pub fn new(server: Arc<Server>, permit: OwnedSemaphorePermit) -> Self {
+        count(&server.metrics.connections);
+        Self { server, _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.server.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Client {
-    /// One that came in by `entrance` and is served by a worker.
-    pub fn new(address: SocketAddr, entrance: Entrance, worker: usize) -> Self {
+    /// One that came in by `entrance`, is served by a worker, and takes a place among all connections.
+    pub fn new(address: SocketAddr, entrance: Entrance, worker: usize, place: Place) -> Self {
         let (Entrance::Hosts(port) | Entrance::Leased(port)) = entrance;
         let ip = HeaderValue::from_str(&address.ip().to_canonical().to_string());
         // An address is always a value.
         let ip = ip.unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address, ip, entrance, port: HeaderValue::from(port), worker }
+        Self { address, ip, entrance, port: HeaderValue::from(port), worker, _place: place }
     }
 }
 
@@ -143,7 +168,7 @@ impl Server {
         }
         let (request, upgrade) = outbound(request, &client, &host);
         match self.forward(request, &mut record, route, &client).await {
-            Ok(begun) => Ok(self.pass_on(begun, upgrade, record).await),
+            Ok(begun) => Ok(self.pass_on(begun, upgrade, record, client).await),
             Err(failure) => Ok(self.refuse(
                 record,
                 match failure {
@@ -244,12 +269,13 @@ impl Server {
         begun: Begun,
         upgrade: Option<OnUpgrade>,
         mut record: Record,
+        client: Arc<Client>,
     ) -> Response<Answer> {
         let Begun { mut response, connection, entered } = begun;
         record.status = response.status().as_u16();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match upgrade {
-                Some(client) => self.switch(response, client, entered, record),
+                Some(upgrade) => self.switch(response, upgrade, entered, record, client),
                 // Nobody asked for it.
                 None => self.refuse(record, StatusCode::BAD_GATEWAY),
             };
@@ -266,20 +292,21 @@ impl Server {
     fn switch(
         self: &Arc<Self>,
         mut response: Response<Incoming>,
-        client: OnUpgrade,
+        upgrade: OnUpgrade,
         entered: Entered,
         record: Record,
+        client: Arc<Client>,
     ) -> Response<Answer> {
         let node = hyper::upgrade::on(&mut response);
         let server = self.clone();
         tokio::spawn(async move {
-            let (Ok(client), Ok(node)) = (client.await, node.await) else { return };
+            let (Ok(upgraded), Ok(node)) = (upgrade.await, node.await) else { return };
             count(&server.metrics.websockets);
-            let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
+            let (mut upgraded, mut node) = (TokioIo::new(upgraded), TokioIo::new(node));
             // Either end may go away as it likes.
-            let _ = tokio::io::copy_bidirectional(&mut client, &mut node).await;
-            server.metrics.websockets.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-            drop(entered);
+            let _ = tokio::io::copy_bidirectional(&mut upgraded, &mut node).await;
+            server.metrics.websockets.fetch_sub(1, Ordering::Relaxed);
+            drop((entered, client));
         });
         headers::end_to_end(response.headers_mut());
         upgrades(response.headers_mut());
@@ -309,11 +336,10 @@ impl Server {
 
     /// Counts and notes an answer that has ended.
     pub fn answered(&self, record: Record) {
-        use std::sync::atomic::Ordering::Relaxed;
         if let Some(counter) = self.metrics.answers.get(usize::from(record.status / 100)) {
             count(counter);
         }
-        self.metrics.bytes.fetch_add(record.bytes, Relaxed);
+        self.metrics.bytes.fetch_add(record.bytes, Ordering::Relaxed);
         if !record.is_whole {
             count(&self.metrics.broken);
         }

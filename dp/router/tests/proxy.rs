@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{exchange, head, node, router, says};
+use crate::support::{exchange, head, metrics_of, node, router, says};
 
 #[tokio::test]
 async fn a_node_sees_the_request_and_who_asked() {
@@ -91,7 +91,7 @@ async fn a_stream_arrives_as_it_is_sent() {
 #[tokio::test]
 async fn a_websocket_goes_both_ways_and_no_other_protocol_does() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (_directory, router) = router(&[listener.local_addr().unwrap()]).await;
+    let (directory, router) = router(&[listener.local_addr().unwrap()]).await;
     let mut client = TcpStream::connect(router).await.unwrap();
     let ask = |protocol: &str| {
         format!("GET /ws HTTP/1.1\r\nHost: a.localhost\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n")
@@ -110,8 +110,18 @@ async fn a_websocket_goes_both_ways_and_no_other_protocol_does() {
         to.read_exact(&mut buffer).await.unwrap();
         assert_eq!(&buffer, text.as_bytes());
     }
+    // It takes a place among all connections until it ends.
+    let open = "metapaas_router_connections 1\nmetapaas_router_websockets 1\n";
+    let metrics =
+        async || metrics_of(directory.path()).await.replace("# TYPE metapaas_router_websockets gauge\n", "");
+    assert!(metrics().await.contains(open), "{}", metrics().await);
     drop(node);
     assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0, "the end of one is the end of the other");
+
+    drop(client);
+    while !metrics().await.contains(&open.replace('1', "0")) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 
     let mut client = TcpStream::connect(router).await.unwrap();
     client.write_all(ask("h2c").as_bytes()).await.unwrap();

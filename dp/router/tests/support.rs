@@ -70,6 +70,12 @@ pub(crate) async fn exchange(router: SocketAddr, request: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// What the router in a directory tells operators.
+pub(crate) async fn metrics_of(directory: &std::path::Path) -> String {
+    let state: RouterState = config::read(directory, STATE_FILE).unwrap();
+    exchange(state.admin, "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await
+}
+
 /// An answer with fields that are for the router alone.
 pub(crate) fn says(text: &str) -> Vec<u8> {
     format!(
