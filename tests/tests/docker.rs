@@ -1,6 +1,8 @@
 //! Nodes as containers of a real Docker Engine: made, used, killed, removed by hand, left over, deleted.
 
 pub(crate) mod apps;
+mod express;
+mod load;
 mod registry;
 mod walls;
 

@@ -14,13 +14,13 @@ use crate::PROGRAM;
 use metapaas_tests::repository::Repository;
 
 /// A stream of a command's events.
-struct Stream {
+pub(crate) struct Stream {
     answer: reqwest::Response,
     text: String,
 }
 
 impl Stream {
-    async fn open(app: &App<'_>, body: Value) -> Self {
+    pub(crate) async fn open(app: &App<'_>, body: Value) -> Self {
         let url = format!("{}{}/actions/run", app.installation.url, app.path);
         let request = client().post(url).bearer_auth(&app.installation.token);
         let answer = request.header("accept", "text/event-stream").json(&body).send().await.unwrap();
@@ -45,7 +45,7 @@ impl Stream {
     }
 
     /// Standard output up to the end of its first line, and no end of the command.
-    async fn line(&mut self) -> String {
+    pub(crate) async fn line(&mut self) -> String {
         let mut line = String::new();
         while !line.ends_with('\n') {
             let (kind, data) = self.next().await.unwrap();
@@ -56,7 +56,7 @@ impl Stream {
     }
 
     /// Everything up to the end: standard output, standard error, the last event.
-    async fn rest(&mut self) -> (String, String, (String, Value)) {
+    pub(crate) async fn rest(&mut self) -> (String, String, (String, Value)) {
         let (mut out, mut err) = (String::new(), String::new());
         while let Some((kind, data)) = self.next().await {
             match kind.as_str() {

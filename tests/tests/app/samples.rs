@@ -182,7 +182,7 @@ require("http").createServer((_, answer) => {
 ];
 
 /// Express, with a range of versions and no lock file.
-pub(super) const EXPRESS: [(&str, &str); 2] = [
+pub(crate) const EXPRESS: [(&str, &str); 2] = [
     (
         "server.js",
         r#"const app = require("express")();

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metapaas_tests::docker::Docker;
@@ -13,6 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::nodes;
+use crate::app::load::Load;
 use crate::app::repository::{Repository, Server};
 use crate::app::{App, bound, samples};
 use crate::openapi::{python, run};
@@ -49,7 +48,7 @@ async fn told(installation: &Installation) -> Value {
 }
 
 /// When the nodes that answer were started; `None` unless that many answer, and all say this.
-async fn say(
+pub(crate) async fn say(
     installation: &Installation,
     count: usize,
     version: &str,
@@ -67,53 +66,15 @@ async fn say(
 }
 
 /// Waits for that.
-async fn all_say(installation: &Installation, count: usize, version: &str, greeting: &str) {
+pub(crate) async fn all_say(installation: &Installation, count: usize, version: &str, greeting: &str) {
     eventually(&format!("{count} nodes say {version} {greeting}"), || async {
         say(installation, count, version, greeting).await.is_some()
     })
     .await;
 }
 
-/// Requests without a pause, until they are stopped.
-struct Load {
-    stop: Arc<AtomicBool>,
-    work: Vec<tokio::task::JoinHandle<(usize, Vec<String>)>>,
-}
-
-impl Load {
-    fn start(installation: &Installation) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let url = format!("http://{}/", installation.router_address());
-        let one = || {
-            let (stop, url) = (stop.clone(), url.clone());
-            tokio::spawn(async move {
-                let (client, mut count, mut failures) = (client(), 0, Vec::new());
-                while !stop.load(Ordering::Relaxed) {
-                    count += 1;
-                    match client.get(&url).header("host", "shop.localhost").send().await {
-                        Ok(answer) if answer.status() == 200 => {}
-                        other => failures.push(format!("{other:?}")),
-                    }
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                (count, failures)
-            })
-        };
-        Self { work: (0..2).map(|_| one()).collect(), stop }
-    }
-
-    async fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for work in self.work {
-            let (count, failures) = work.await.unwrap();
-            assert!(count > 20, "there was a load: {count}");
-            assert!(failures.is_empty(), "{} of {count} failed, e.g. {:?}", failures.len(), failures.first());
-        }
-    }
-}
-
 /// The nodes that serve.
-fn web(app: &Value) -> Vec<Value> {
+pub(crate) fn web(app: &Value) -> Vec<Value> {
     let is_web = |node: &Value| node["place"].as_str().unwrap().starts_with("web-");
     nodes(app).into_iter().filter(is_web).collect()
 }
@@ -130,7 +91,7 @@ async fn an_app_in_containers_is_changed_and_rolled_back_without_a_lost_request(
     app.active().await;
     all_say(&installation, 2, "one", "none").await;
 
-    let load = Load::start(&installation);
+    let load = Load::start(&installation.router_address(), "shop.localhost");
     app.set_env("GREETING", "hello").await;
     app.active().await;
     all_say(&installation, 2, "one", "hello").await;
@@ -147,7 +108,8 @@ async fn an_app_in_containers_is_changed_and_rolled_back_without_a_lost_request(
     app.act("rollback", json!({ "release": 1 })).await;
     app.active().await;
     all_say(&installation, 2, "one", "none").await;
-    load.stop().await;
+    assert_eq!(load.failures().await, [""; 0]);
+    load.end().await;
     eventually("only the builder and the nodes of the last release are left", || async {
         docker.containers().await.len() == 3
     })
@@ -228,8 +190,6 @@ async fn an_app_in_a_container_has_its_limits_and_goes_on() {
     let body = json!({ "repo": server.url(), "ram_mb": 2048 });
     let app = App::create(&installation, "probe", body).await;
     app.active().await;
-    // The router hears of it a moment later.
-    eventually("it is served", || async { get(&installation, "probe", "/").await.is_ok() }).await;
     let told = get(&installation, "probe", "/probe").await.unwrap();
     let told: Value = serde_json::from_str(&told).unwrap();
     assert!(told["filled"].as_u64().unwrap() <= 256, "{told}");
