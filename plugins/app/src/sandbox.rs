@@ -3,8 +3,8 @@
 //! Two steps in one process, so that the agent's record of it stays true. `app-run FILE` becomes `unshare`, which makes
 //! new namespaces and becomes `app-inside FILE`: that one mounts what the app sees, changes into it, limits itself, gives
 //! up its rights and becomes the app. Where the kernel gives no namespaces the app runs without, and its log says so;
-//! as root it does not run then, unless the node is a container, which is the wall towards others. Towards the platform's
-//! own files and processes [`rights`] are one in either case.
+//! as root it does not run then. A node that is a container needs none: it is the wall towards others. Towards the
+//! platform's own files and processes [`rights`] are one in either case.
 
 mod rights;
 
@@ -59,8 +59,8 @@ pub(crate) struct Sandbox {
     pub(crate) file_mb: u64,
     /// Whether it is one step of a build: then nothing that it starts outlives it.
     pub(crate) is_build: bool,
-    /// Whether root refuses to run it without namespaces.
-    pub(crate) is_needed: bool,
+    /// Whether others run on the machine as well, so that it gets namespaces of its own.
+    pub(crate) is_shared: bool,
 }
 
 /// A user id for what runs on a node. No two nodes of a machine are likely to have the same.
@@ -119,9 +119,9 @@ fn namespaces(sandbox: &Sandbox) -> Vec<&'static str> {
     options
 }
 
-fn begin(arguments: &[OsString]) -> io::Result<ExitCode> {
-    let (mut sandbox, is_command) = read(arguments)?;
-    let options = namespaces(&sandbox);
+/// Goes on in namespaces of its own, or answers why there are none.
+fn part(sandbox: &Sandbox, arguments: &[OsString]) -> io::Result<String> {
+    let options = namespaces(sandbox);
     let unshare = || {
         let mut command = Command::new("unshare");
         command.args(&options).arg("--");
@@ -132,15 +132,22 @@ fn begin(arguments: &[OsString]) -> io::Result<ExitCode> {
         let program = std::env::current_exe()?;
         return Err(unshare().arg(program).args(["engine", "app-inside"]).args(arguments).exec());
     }
-    let why = String::from_utf8_lossy(&probe.stderr).trim().to_owned();
-    if sandbox.is_needed && is_root() {
-        return Err(io::Error::other(format!(
-            "the kernel gives no namespaces, and root runs no app without: {why}"
-        )));
-    }
-    // In the app's log it is told once; whoever runs a command wants its output alone.
-    if !is_command {
-        let _ = writeln!(io::stderr(), "metapaas: the app runs without namespaces of its own: {why}");
+    Ok(String::from_utf8_lossy(&probe.stderr).trim().to_owned())
+}
+
+fn begin(arguments: &[OsString]) -> io::Result<ExitCode> {
+    let (mut sandbox, is_command) = read(arguments)?;
+    if sandbox.is_shared {
+        let why = part(&sandbox, arguments)?;
+        if is_root() {
+            return Err(io::Error::other(format!(
+                "the kernel gives no namespaces, and root runs no app without: {why}"
+            )));
+        }
+        // In the app's log it is told once; whoever runs a command wants its output alone.
+        if !is_command {
+            let _ = writeln!(io::stderr(), "metapaas: the app runs without namespaces of its own: {why}");
+        }
     }
     limit(&sandbox)?;
     // Folders are where they are.

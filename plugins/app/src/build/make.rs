@@ -210,7 +210,7 @@ fn inside(
         cpu_seconds: Some(CPU_SECONDS),
         file_mb: builds.settings.build_disk_mb,
         is_build: true,
-        is_needed: builds.is_shared,
+        is_shared: builds.is_shared,
     };
     let file = directory.join("workspace/step.json");
     std::fs::write(&file, json!(sandbox).to_string())

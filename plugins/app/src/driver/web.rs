@@ -156,7 +156,7 @@ pub(super) async fn run(node: &NodeContext, told: &Web, port: u16) -> Result<(),
         cpu_seconds: None,
         file_mb: 1024,
         is_build: false,
-        is_needed: node.address().is_loopback(),
+        is_shared: node.address().is_loopback(),
     };
     node.make_directory("root").await?;
     let text = json!(sandbox).to_string();
