@@ -27,7 +27,7 @@ pub use self::document::{WireDocument, digest, document, wire};
 pub use self::forecast::forecast;
 pub use self::orphans::{OrphansError, orphans};
 pub use self::plan::Policy;
-pub use self::routes::Routing;
+pub use self::routes::{InForce, Routing};
 pub use self::token::NodeTokens;
 use crate::placement::Placement;
 use crate::provider::Provider;

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorCode};
-use crate::reconcile::NodeTokens;
+use crate::reconcile::{InForce, NodeTokens};
 use crate::store::Store;
 use crate::store::routes::RouteTable;
 
@@ -18,35 +17,6 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(500);
 /// Changes that come together go out together.
 const TOGETHER: Duration = Duration::from_millis(5);
-
-/// The newest table that a router has in force, as far as this control plane was told: a router that asks for what
-/// comes after a revision has put that one in force.
-#[derive(Clone, Debug)]
-pub struct InForce(watch::Sender<i64>);
-
-impl Default for InForce {
-    fn default() -> Self {
-        Self(watch::Sender::new(0))
-    }
-}
-
-impl InForce {
-    fn tell(&self, revision: i64) {
-        self.0.send_if_modified(|newest| {
-            let is_news = revision > *newest;
-            *newest = revision.max(*newest);
-            is_news
-        });
-    }
-
-    /// Returns once a router has that revision, or `longest` has passed: a router that is down serves nobody, so what
-    /// it has not heard of misleads nobody.
-    pub(crate) async fn reach(&self, revision: i64, longest: Duration) {
-        let mut told = self.0.subscribe();
-        // Neither end needs anything done: whoever waits goes on.
-        let _ = timeout(longest, told.wait_for(|newest| *newest >= revision)).await;
-    }
-}
 
 /// Serves routers.
 #[derive(Clone, Debug)]
@@ -106,33 +76,5 @@ impl Routers {
                 tokio::time::sleep(TOGETHER).await;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_table_is_waited_for_until_a_router_has_it_and_no_longer_than_said() {
-        let in_force = InForce::default();
-        let long = Duration::from_secs(600);
-        in_force.reach(0, long).await;
-        let waits = tokio::spawn({
-            let in_force = in_force.clone();
-            async move { in_force.reach(3, long).await }
-        });
-        for revision in [2, 1] {
-            tokio::task::yield_now().await;
-            in_force.tell(revision);
-        }
-        tokio::task::yield_now().await;
-        assert!(!waits.is_finished());
-        in_force.tell(4);
-        waits.await.unwrap();
-        // One that went back to a table of before has had the newer one.
-        in_force.tell(1);
-        in_force.reach(4, long).await;
-        in_force.reach(5, Duration::ZERO).await;
     }
 }

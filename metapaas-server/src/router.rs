@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use metapaas_agent::supervisor::{ServiceFiles, Supervisor};
 use metapaas_agent::{ServiceSpec, StopSignal, files};
-use metapaas_core::reconcile::Routing;
-use metapaas_core::routers::InForce;
+use metapaas_core::reconcile::{InForce, Routing};
 use metapaas_router::config::{self, CONFIG_FILE, CONTROL_FILE, STATE_FILE};
 use metapaas_router::{Control, RouterConfig, RouterState};
 use uuid::Uuid;

@@ -87,10 +87,10 @@ impl<'a> App<'a> {
         self.installation.get(&format!("{}/releases/{number}", self.path)).await.expect(200).body
     }
 
-    /// Waits until a release has this state: its row is written a moment after that of the app.
-    async fn comes_to(&self, number: u64, state: &str) {
-        let what = format!("release {number} is {state}");
-        eventually(&what, || async { self.release(number).await["state"] == state }).await;
+    /// A release has this state: its row is written before that of the app.
+    async fn release_is(&self, number: u64, state: &str) {
+        let release = self.release(number).await;
+        assert_eq!(release["state"], state, "{release:#}");
     }
 
     /// What the first node of the release that serves answers.
@@ -131,8 +131,8 @@ async fn an_app_is_deployed_changed_and_rolled_back(on: On) {
     assert_eq!(app.says("/").await, "one good morning");
     let (one, two) = (app.release(1).await, app.release(2).await);
     assert_eq!((&two["image"], &two["build"]), (&one["image"], &json!(1)), "nothing was built");
-    app.comes_to(1, "RETIRED").await;
-    app.comes_to(2, "SERVING").await;
+    app.release_is(1, "RETIRED").await;
+    app.release_is(2, "SERVING").await;
     eventually("the nodes of the first release are gone", || async {
         app.active().await["nodes"].as_array().unwrap().len() == 2
     })
@@ -151,7 +151,7 @@ async fn an_app_is_deployed_changed_and_rolled_back(on: On) {
     let message = broken["conditions"][0]["message"].as_str().unwrap();
     assert!(message.contains("requirements.txt"), "{message}");
     assert!(message.contains("release 3 goes on serving"), "{message}");
-    app.comes_to(4, "FAILED").await;
+    app.release_is(4, "FAILED").await;
     assert_eq!(app.says("/").await, "two good morning", "a failed build changes nothing");
 
     app.act("rollback", json!({ "release": 1 })).await;

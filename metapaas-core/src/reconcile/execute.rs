@@ -157,6 +157,8 @@ impl Reconciler {
             // Who reads ACTIVE and asks at the URL must get what ACTIVE is said of.
             self.routers_hear().await?;
         }
+        // Who reads that the instance is ACTIVE, or why not, finds the rows below as they then are.
+        self.children(claim, &after, &children, &nodes, &planned).await?;
         if summary::differs(&instance, &after) && !self.store.write_observed(claim, &instance, &after).await?
         {
             // The row changed under the pass: its change has made the work due already. Or the lease is lost, and what
@@ -166,7 +168,6 @@ impl Reconciler {
         if after.meta.status == "ACTIVE" {
             self.breaker.forget(instance.meta.id);
         }
-        self.children(claim, &after, &children, &nodes, &planned).await?;
         self.end_operations(claim, root, &after, &children, &nodes, &planned.errors).await?;
         if let Some(held_up) = held_up {
             return Ok(held_up);

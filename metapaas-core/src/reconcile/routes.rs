@@ -8,6 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Reconciler;
@@ -17,7 +19,6 @@ use crate::plugin::RoutesFn;
 use crate::registry::RegisteredType;
 use crate::resource::{Datum, Resource};
 use crate::route::{ObservedNode, Route, host_name};
-use crate::routers::InForce;
 use crate::store::routes::{RouteSet, Settled};
 use crate::store::{Node, StoreError, desired};
 
@@ -34,6 +35,36 @@ pub struct Routing {
     pub in_force: InForce,
     /// The time within which every router that runs hears of a change.
     pub notice: Duration,
+}
+
+/// The newest table that a router has in force, as far as this control plane was told: a router that asks for what
+/// comes after a revision has put that one in force.
+#[derive(Clone, Debug)]
+pub struct InForce(watch::Sender<i64>);
+
+impl Default for InForce {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl InForce {
+    /// A router has that revision.
+    pub(crate) fn tell(&self, revision: i64) {
+        self.0.send_if_modified(|newest| {
+            let is_news = revision > *newest;
+            *newest = revision.max(*newest);
+            is_news
+        });
+    }
+
+    /// Returns once a router has that revision, or `longest` has passed: a router that is down serves nobody, so what
+    /// it has not heard of misleads nobody.
+    pub(crate) async fn reach(&self, revision: i64, longest: Duration) {
+        let mut told = self.0.subscribe();
+        // Neither end needs anything done: whoever waits goes on.
+        let _ = timeout(longest, told.wait_for(|newest| *newest >= revision)).await;
+    }
 }
 
 impl Routing {
@@ -292,5 +323,28 @@ mod tests {
         assert_eq!(routing(Some(7490)).url("a.localhost").as_deref(), Some("http://a.localhost:7490"));
         assert_eq!(routing(Some(80)).url("a.localhost").as_deref(), Some("http://a.localhost"));
         assert_eq!(routing(None).url("a.localhost"), None);
+    }
+
+    #[tokio::test]
+    async fn a_table_is_waited_for_until_a_router_has_it_and_no_longer_than_said() {
+        let in_force = InForce::default();
+        let long = Duration::from_secs(600);
+        in_force.reach(0, long).await;
+        let waits = tokio::spawn({
+            let in_force = in_force.clone();
+            async move { in_force.reach(3, long).await }
+        });
+        for revision in [2, 1] {
+            tokio::task::yield_now().await;
+            in_force.tell(revision);
+        }
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished());
+        in_force.tell(4);
+        waits.await.unwrap();
+        // One that went back to a table of before has had the newer one.
+        in_force.tell(1);
+        in_force.reach(4, long).await;
+        in_force.reach(5, Duration::ZERO).await;
     }
 }

@@ -31,13 +31,14 @@ use futures::Stream;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::document::{Builds, Order, Outcome, State, UPLOADS};
 use log::Log;
 
-/// How often orders are looked at.
-const LOOK: Duration = Duration::from_millis(150);
+/// How often orders are looked at unless somebody asks.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often what a build says is told on.
 const SAY: Duration = Duration::from_secs(1);
 /// How much of a layer is in memory at a time.
@@ -60,8 +61,9 @@ fn serve(arguments: &[OsString]) -> io::Result<()> {
     for name in ["results", "logs", "layers", "repos", "packages"] {
         std::fs::create_dir_all(directory.join(name))?;
     }
+    let (asks, asked) = mpsc::channel(1);
     let routes = Router::new()
-        .route("/health", get(async || "builder"))
+        .route("/health", get(move || health(asks.clone())))
         .route("/layers/{layer}", get(layer))
         .with_state(directory.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -69,9 +71,19 @@ fn serve(arguments: &[OsString]) -> io::Result<()> {
         let listener = TcpListener::bind(&*address.to_string_lossy()).await?;
         tokio::select! {
             ended = async { axum::serve(listener, routes).await } => ended,
-            ended = follow(&directory) => ended,
+            ended = follow(&directory, asked) => ended,
         }
     })
+}
+
+/// Answers once orders were looked at, so that who asks finds in `state.json` how it stands now.
+async fn health(asks: mpsc::Sender<oneshot::Sender<()>>) -> &'static str {
+    let (looked, has_looked) = oneshot::channel();
+    if asks.send(looked).await.is_ok() {
+        // Without an answer the builder is at its end.
+        let _ = has_looked.await;
+    }
+    "builder"
 }
 
 /// A layer, for who knows the token.
@@ -151,8 +163,9 @@ impl Drop for Underway {
 }
 
 /// Does what is ordered, and leaves what no longer is.
-async fn follow(directory: &Path) -> io::Result<()> {
+async fn follow(directory: &Path, mut asked: mpsc::Receiver<oneshot::Sender<()>>) -> io::Result<()> {
     let mut underway: Option<Underway> = None;
+    let mut waiting: Option<oneshot::Sender<()>> = None;
     let mut told = State::default();
     let mut said = Instant::now();
     loop {
@@ -191,7 +204,19 @@ async fn follow(directory: &Path) -> io::Result<()> {
         if underway.is_none() {
             forget(directory, &builds)?;
         }
-        tokio::time::sleep(LOOK).await;
+        // Who has gone need not be told.
+        let _ = waiting.take().map(|waiting| waiting.send(()));
+        let ended = async {
+            match &mut underway {
+                Some(one) => drop((&mut one.work).await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            asking = asked.recv() => waiting = asking,
+            () = ended => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
     }
 }
 

@@ -109,7 +109,7 @@ async fn a_release_that_does_not_start_leaves_the_old_one_serving() {
     let message = broken["conditions"][0]["message"].as_str().unwrap();
     assert!(message.contains("release 2") && message.contains("release 1 goes on serving"), "{message}");
     assert_eq!(app.says("/").await, "plain");
-    app.comes_to(2, "FAILED").await;
+    app.release_is(2, "FAILED").await;
 
     // Two at once: the newer one wins, and what serves is one of the two.
     repository.commit(&[("app.py", &samples::PLAIN[0].1.replace("plain", "third"))]);
@@ -120,7 +120,7 @@ async fn a_release_that_does_not_start_leaves_the_old_one_serving() {
     .await;
     let serving = app.active().await;
     assert_eq!(app.says("/").await, "third");
-    app.comes_to(serving["release"].as_u64().unwrap(), "SERVING").await;
+    app.release_is(serving["release"].as_u64().unwrap(), "SERVING").await;
 
     // A deploy on the way does not keep the app from going.
     app.act("deploy", json!({})).await;

@@ -84,7 +84,7 @@ async fn an_app_stores_a_file_in_the_bucket_that_it_is_bound_to() {
     let _ = installation.call(Method::DELETE, &path, Value::Null).await.expect(202);
     eventually("the binding is gone", || async { installation.get(&path).await.status == 404 }).await;
     assert_eq!(lists(&keys, "data-bucket").await, "InvalidAccessKeyId", "the key is revoked");
-    app.comes_to(3, "SERVING").await;
+    app.release_is(3, "SERVING").await;
     app.active().await;
     assert_eq!(app.says("/").await, "unbound");
     let _ = installation.call(Method::DELETE, &storage, Value::Null).await.expect(202);

@@ -48,11 +48,10 @@ async fn an_app_that_breaks_the_contract_is_told_why() {
 
     for (number, code) in [(2, SILENT), (3, STUBBORN)] {
         deploy(code).await;
-        eventually("the release is made", || async {
-            installation.get(&format!("{}/releases/{number}", app.path)).await.status == 200
+        eventually("the release has failed", || async {
+            installation.get(&format!("{}/releases/{number}", app.path)).await.body["state"] == "FAILED"
         })
         .await;
-        app.comes_to(number, "FAILED").await;
         let broken = app.broken("HealthCheckFailed").await;
         let message = broken["conditions"][0]["message"].as_str().unwrap();
         assert!(message.starts_with(&format!("release {number}:")), "{message}");

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::plugin::RoutesFn;
+use crate::reconcile::InForce;
 use crate::route::{Route, serving};
-use crate::routers::InForce;
 
 pub(super) fn routing() -> Option<Routing> {
     Some(Routing {
