@@ -110,8 +110,12 @@ impl Reconciler {
         nodes: &[Node],
         leaving: &[Uuid],
     ) -> Result<(), StoreError> {
-        if !leaving.is_empty() && self.route(root, instance, children, nodes, leaving).await?.is_changed {
-            self.routers_hear().await?;
+        let Some(routing) = self.settings.routing.as_ref().filter(|_| !leaving.is_empty()) else {
+            return Ok(());
+        };
+        if self.route(root, instance, children, nodes, leaving).await?.is_changed {
+            // The whole time: what a router has begun there is to end as well.
+            tokio::time::sleep(routing.notice).await;
         }
         Ok(())
     }
