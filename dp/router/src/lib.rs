@@ -7,7 +7,7 @@
 //! a request that was never sent (and may go to another node) from one that was, which is what a switch without a
 //! failed request takes; the larger ones bring a TLS stack, a runtime and a process model of their own.
 //!
-//! Reading order: [`engine`] is the process, [`table`] what leads where, [`proxy`] one request, [`pool`] the
+//! Reading order: [`mod@engine`] is the process, [`table`] what leads where, [`proxy`] one request, [`pool`] the
 //! connections to one node, [`workers`] the threads, [`follow`] how tables arrive.
 //!
 //! The router's directory:
