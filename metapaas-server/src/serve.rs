@@ -107,13 +107,10 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         Routers::new(started.store.clone(), NodeTokens::new(&derived(&started.signing_key, "router tokens")));
     let beside = Router::new(&started.config)?;
     let routing = beside.routing(&started.config, routers.in_force())?;
-    if parts == Parts::All {
-        followers.push(tokio::spawn(beside.follow(routers.token(), ca.clone(), endpoints.clone())));
-    }
-    let worker = (parts == Parts::All)
+    let router = beside.follow(routers.token(), ca.clone(), endpoints.clone());
+    let reconciler = (parts == Parts::All)
         .then(|| worker(&started, replica, tokens.clone(), endpoints.clone(), ca, routing))
-        .transpose()?
-        .map(|reconciler| tokio::spawn(reconciler.run(stop.clone())));
+        .transpose()?;
 
     let hub = WatchHub::new(started.store.clone(), authenticator.clone(), stop.clone());
     let tail = tokio::spawn(hub.clone().run());
@@ -167,6 +164,11 @@ pub(crate) async fn run(config: Config, registry: Arc<Registry>, parts: Parts) -
         Listener { socket: listener, app: Http::new(app), tls, limits: started.config.limits.clone() };
     let server = tokio::spawn(listener.serve(stop.clone()));
     write_secret(&started.config.file("endpoint"), url.as_bytes())?;
+    // Last: nothing that outlives this process is started by one that then does not start.
+    if parts == Parts::All {
+        followers.push(tokio::spawn(router));
+    }
+    let worker = reconciler.map(|reconciler| tokio::spawn(reconciler.run(stop.clone())));
     announce(&url, &started.config, parts);
 
     stop_signal().await;

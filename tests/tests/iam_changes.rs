@@ -271,4 +271,5 @@ async fn a_new_project_gets_the_limits_of_the_operator(on: On) {
     let refused = installation.cli(&["up", "--listen", "127.0.0.1:0"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("instances:none"), "{said}");
+    assert!(!installation.data_dir().join("router/run/router.json").exists(), "it has started nothing");
 }
