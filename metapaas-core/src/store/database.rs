@@ -18,6 +18,7 @@ use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, SqliteConnection, SqlitePool, Transaction,
 };
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::error::StoreError;
 use super::resources::Effect;
@@ -32,6 +33,8 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// A control plane that stops in the middle of a transaction must not keep the others from its rows.
 const POSTGRES_SESSION: &str = "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '10s'";
+/// How long a statement waits for others that have the SQLite file.
+const SQLITE_BUSY: Duration = Duration::from_secs(10);
 /// How many writes may wait for the SQLite writer before callers wait to queue theirs.
 const WRITE_QUEUE: usize = 1024;
 
@@ -72,6 +75,26 @@ impl std::fmt::Debug for Job {
     }
 }
 
+/// Opens a SQLite file that others may be making at this moment: while it is switched to a write-ahead log it is "busy" at
+/// once, whatever the timeout of a connection (<https://www.sqlite.org/wal.html>, section 11).
+async fn while_busy<T, F: Future<Output = Result<T, sqlx::Error>>>(
+    open: impl Fn() -> F,
+) -> Result<T, sqlx::Error> {
+    let until = Instant::now() + SQLITE_BUSY;
+    loop {
+        let opened = open().await;
+        let code = match &opened {
+            Err(sqlx::Error::Database(error)) => error.code().and_then(|code| code.parse::<u32>().ok()),
+            _ => None,
+        };
+        // The primary code; what is above says why it is busy.
+        if code.is_none_or(|code| code & 0xff != 5) || Instant::now() >= until {
+            return opened;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A write that ran and waits for its commit.
 struct Finished {
     keep: bool,
@@ -92,14 +115,18 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(10))
+            .busy_timeout(SQLITE_BUSY)
             .statement_cache_capacity(500);
-        let writer = SqliteConnection::connect_with(&options).await.map_err(opening)?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_with(options.read_only(true).create_if_missing(false))
-            .await
-            .map_err(opening)?;
+        let writing = options.clone();
+        let writer = while_busy(move || {
+            let options = writing.clone();
+            async move { SqliteConnection::connect_with(&options).await }
+        });
+        let writer = writer.await.map_err(opening)?;
+        let options = options.read_only(true).create_if_missing(false);
+        let readers =
+            while_busy(move || SqlitePoolOptions::new().max_connections(4).connect_with(options.clone()));
+        let readers = readers.await.map_err(opening)?;
         let (sender, jobs) = mpsc::channel(WRITE_QUEUE);
         tokio::spawn(write_jobs(Tx { connection: TxConnection::Sqlite(Box::new(writer)) }, jobs));
         Ok(Self::Sqlite { readers, writer: sender })
