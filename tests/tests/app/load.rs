@@ -32,7 +32,8 @@ impl Seen {
     fn hear(&mut self, answered: Result<(StatusCode, String), reqwest::Error>) {
         match answered {
             Ok((StatusCode::OK, text)) => self.last = text,
-            other => self.failures.push(format!("{other:?}")),
+            Ok((status, text)) => self.failures.push(format!("{} {text}", status.as_u16())),
+            Err(error) => self.failures.push(format!("no answer: {error:?}")),
         }
     }
 }

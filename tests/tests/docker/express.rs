@@ -1,14 +1,17 @@
 //! An app with packages of npm in a container, and one-off commands beside it.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use metapaas_tests::docker::Docker;
-use metapaas_tests::harness::eventually;
+use metapaas_tests::harness::{eventually, signal};
+use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 
 use super::apps::{SETTINGS, get, start, web};
+use crate::PROGRAM;
 use crate::app::repository::{Repository, Server};
 use crate::app::run::Stream;
 use crate::app::{App, samples};
@@ -70,6 +73,7 @@ async fn an_express_app_runs_in_a_container_and_commands_beside_it() {
 
     // A command sees what the app sees, and nothing of this machine.
     let code = "const fs = require('fs'); require('express'); \
+                console.error(require('child_process').execSync('ulimit -n').toString().trim()); \
                 console.log(process.env.GREETING, process.getuid(), fs.existsSync('server.js'), require('os').hostname()); \
                 process.exit(3)";
     let (out, err, end) = Stream::open(&app, json!({ "command": ["node", "-e", code] })).await.rest().await;
@@ -77,6 +81,7 @@ async fn an_express_app_runs_in_a_container_and_commands_beside_it() {
     let user = container["Config"]["User"].as_str().unwrap().split(':').next().unwrap();
     let host = container["Config"]["Hostname"].as_str().unwrap();
     assert_eq!(out, format!("hello {user} true {host}\n"), "{err} {end:?}");
+    assert_eq!(err, "8192\n", "its limits are the app's, and its standard error is its own");
     assert_eq!((end.0.as_str(), &end.1["code"]), ("exit", &json!(3)));
 
     // It ends with who asked, and the app does not.
@@ -86,6 +91,19 @@ async fn an_express_app_runs_in_a_container_and_commands_beside_it() {
     assert_eq!(stream.line().await, "started\n");
     assert!(!docker.pids(&node, &mark).await.is_empty(), "it runs in the app's container");
     drop(stream);
+    eventually("it has ended", || async { docker.pids(&node, &mark).await.is_empty() }).await;
+    let mut asked = Command::new(PROGRAM)
+        .args(["run", "api", "--", "node", "-e", &code])
+        .env_clear()
+        .env("METAPAAS_DATA_DIR", installation.data_dir())
+        .env("HOME", installation.dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    asked.stdout.take().unwrap().read_exact(&mut [0; 8]).unwrap();
+    signal(asked.id(), Signal::INT);
+    assert_eq!(asked.wait().unwrap().code(), Some(130));
     eventually("it has ended", || async { docker.pids(&node, &mark).await.is_empty() }).await;
     let words = ["run", "api", "--", "node", "-p", "6 * 7"];
     let ended = tokio::task::block_in_place(|| installation.cli(&words));
